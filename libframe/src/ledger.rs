@@ -1,0 +1,348 @@
+//! Which samples came, which are missing, and who lost them.
+//!
+//! Every reader and writer of records keeps one of these, so that all stages count alike:
+//! what one reports as a GAP is, for the next one, accounted for.
+
+use std::ops::Range;
+
+use crate::payload::{End, Gap, Reason, Totals};
+
+/// Holes that a late sample can still fill; older ones stay lost.
+const MAX_HOLES: usize = 64;
+/// Different stages and reasons told apart in one stream.
+const MAX_LOSSES: usize = 64;
+
+/// The account of one stream.
+#[derive(Clone, Debug, Default)]
+pub struct StreamLedger {
+    first: Option<u64>,
+    next: u64,
+    samples: u64,
+    lost: u64,
+    duplicates: u64,
+    reordered: u64,
+    unknown: u64,
+    holes: Vec<Hole>,
+    losses: Vec<Loss>,
+    last_time: Option<i64>,
+}
+
+#[derive(Clone, Debug)]
+struct Hole {
+    range: Range<u64>,
+    loss: usize,
+}
+
+/// Samples that one stage lost for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The stage.
+    pub stage: String,
+    /// The reason.
+    pub reason: Reason,
+    /// How many samples.
+    pub samples: u64,
+    /// In how many places.
+    pub places: u64,
+}
+
+impl StreamLedger {
+    /// Takes the samples `seq..seq + n`. Returns the samples that should have come
+    /// before and did not; the caller says why by [`StreamLedger::explain`].
+    #[inline]
+    pub fn take(&mut self, seq: u64, n: u64, time: i64) -> Option<Range<u64>> {
+        let end = seq.saturating_add(n);
+        self.last_time = Some(time);
+        if self.first.is_none() {
+            self.first = Some(seq);
+            self.next = seq;
+        }
+        if seq == self.next {
+            self.next = end;
+            self.samples += n;
+            return None;
+        }
+        self.take_out_of_order(seq, end)
+    }
+
+    #[cold]
+    fn take_out_of_order(&mut self, seq: u64, end: u64) -> Option<Range<u64>> {
+        let old = seq..end.min(self.next);
+        if !old.is_empty() {
+            let filled = self.fill(&old);
+            self.reordered += filled;
+            self.samples += filled;
+            self.duplicates += (old.end - old.start) - filled;
+        }
+        let hole = self.next..seq;
+        if end > self.next {
+            self.samples += end - seq.max(self.next);
+            self.next = end;
+        }
+        (!hole.is_empty()).then_some(hole)
+    }
+
+    /// Learns from a record without samples which sample is next; returns those missing.
+    pub fn expect(&mut self, seq: u64) -> Option<Range<u64>> {
+        if self.first.is_none() {
+            self.first = Some(seq);
+            self.next = seq;
+        }
+        let hole = self.next..seq;
+        self.next = self.next.max(seq);
+        (!hole.is_empty()).then_some(hole)
+    }
+
+    /// Takes a GAP that came. Returns samples missing before it that it does not cover.
+    pub fn gap(&mut self, gap: &Gap) -> Option<Range<u64>> {
+        let before = self.expect(gap.first.min(gap.next()));
+        self.explain(gap);
+        self.next = self.next.max(gap.next());
+        before
+    }
+
+    /// Books what a GAP says is missing; each sample is booked once.
+    pub fn explain(&mut self, gap: &Gap) {
+        let range = gap.first..gap.next();
+        if gap.count.is_none() {
+            self.unknown += 1;
+        }
+        let known: u64 = self.holes.iter().map(|hole| overlap(&hole.range, &range)).sum();
+        let samples = (range.end - range.start).saturating_sub(known);
+        let loss = self.loss(gap.reason, &gap.stage);
+        if let Some(entry) = self.losses.get_mut(loss) {
+            entry.samples += samples;
+            entry.places += 1;
+        }
+        self.lost += samples;
+        if samples > 0 && known == 0 {
+            if self.holes.len() == MAX_HOLES {
+                self.holes.remove(0);
+            }
+            self.holes.push(Hole { range, loss });
+        }
+    }
+
+    fn loss(&mut self, reason: Reason, stage: &str) -> usize {
+        let same = |loss: &Loss| loss.reason == reason && loss.stage == stage;
+        if let Some(at) = self.losses.iter().position(same) {
+            return at;
+        }
+        if self.losses.len() < MAX_LOSSES {
+            self.losses.push(Loss { stage: stage.into(), reason, samples: 0, places: 0 });
+        }
+        self.losses.len() - 1
+    }
+
+    /// Takes back what late samples brought after all; returns how many.
+    fn fill(&mut self, came: &Range<u64>) -> u64 {
+        let mut filled = 0;
+        let holes = std::mem::take(&mut self.holes);
+        for Hole { range, loss } in holes {
+            let n = overlap(&range, came);
+            filled += n;
+            if let Some(entry) = self.losses.get_mut(loss) {
+                entry.samples = entry.samples.saturating_sub(n);
+            }
+            let left = range.start..range.end.min(came.start);
+            let right = range.start.max(came.end)..range.end;
+            let parts = if n == 0 { [range, 0..0] } else { [left, right] };
+            let rest = parts.into_iter().filter(|range| !range.is_empty());
+            self.holes.extend(rest.map(|range| Hole { range, loss }));
+        }
+        self.lost = self.lost.saturating_sub(filled);
+        filled
+    }
+
+    /// What must be missing before or after all that came, by the writer's own totals.
+    /// Samples before the first count only if the reader was there from the start.
+    pub fn settle(
+        &mut self,
+        totals: &Totals,
+        from_start: bool,
+    ) -> [Option<Range<u64>>; 2] {
+        let first = *self.first.get_or_insert(totals.first);
+        self.next = self.next.max(first);
+        let head = totals.first..first.min(totals.next);
+        let head = (from_start && !head.is_empty()).then_some(head);
+        if let Some(head) = &head {
+            self.first = Some(head.start);
+        }
+        [head, self.expect(totals.next)]
+    }
+
+    /// The first sample's number, as far as it is known.
+    pub fn first(&self) -> Option<u64> {
+        self.first
+    }
+
+    /// The number that the next sample should have.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Samples that came, duplicates not counted.
+    pub fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// Samples known to be missing.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Samples that came again.
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates
+    }
+
+    /// Samples that came after later ones.
+    pub fn reordered(&self) -> u64 {
+        self.reordered
+    }
+
+    /// GAPs that do not know how much is missing.
+    pub fn unknown(&self) -> u64 {
+        self.unknown
+    }
+
+    /// Who lost how much.
+    pub fn losses(&self) -> &[Loss] {
+        &self.losses
+    }
+
+    /// Capture time of the last samples that came.
+    pub fn last_time(&self) -> Option<i64> {
+        self.last_time
+    }
+
+    /// The entry of this stream in END.
+    pub fn totals(&self, stream: u16) -> Totals {
+        Totals {
+            stream,
+            first: self.first.unwrap_or(self.next),
+            next: self.next,
+            samples: self.samples,
+            lost: self.lost,
+        }
+    }
+}
+
+fn overlap(a: &Range<u64>, b: &Range<u64>) -> u64 {
+    a.end.min(b.end).saturating_sub(a.start.max(b.start))
+}
+
+/// The accounts of a session's streams.
+#[derive(Clone, Debug, Default)]
+pub struct SessionLedger {
+    /// In the order of their numbers.
+    streams: Vec<(u16, StreamLedger)>,
+    /// Where the last look-up ended: records of one stream come in runs.
+    at: usize,
+}
+
+/// A session has at most this many streams, since each costs every stage memory.
+pub const MAX_STREAMS: usize = 4096;
+
+impl SessionLedger {
+    /// The account of a stream, opened on first use; `None` over [`MAX_STREAMS`].
+    #[inline]
+    pub fn stream(&mut self, number: u16) -> Option<&mut StreamLedger> {
+        if self.streams.get(self.at).is_none_or(|(n, _)| *n != number) {
+            self.at = match self.streams.binary_search_by_key(&number, |(n, _)| *n) {
+                Ok(at) => at,
+                Err(_) if self.streams.len() == MAX_STREAMS => return None,
+                Err(at) => {
+                    self.streams.insert(at, (number, StreamLedger::default()));
+                    at
+                }
+            };
+        }
+        self.streams.get_mut(self.at).map(|(_, ledger)| ledger)
+    }
+
+    /// All accounts, by stream number.
+    pub fn streams(&self) -> impl Iterator<Item = (u16, &StreamLedger)> {
+        self.streams.iter().map(|(number, ledger)| (*number, ledger))
+    }
+
+    /// What END says of this session.
+    pub fn end(&self, reason: &str) -> End {
+        let with_samples = self.streams().filter(|(number, _)| *number != 0);
+        let streams =
+            with_samples.map(|(number, ledger)| ledger.totals(number)).collect();
+        End { streams, reason: reason.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gap(range: Range<u64>, reason: Reason) -> Gap {
+        Gap {
+            first: range.start,
+            count: Some(range.end - range.start),
+            reason,
+            stage: "test".into(),
+            from: None,
+            to: None,
+            detail: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_hole_is_found_once_and_booked_once() {
+        let mut ledger = StreamLedger::default();
+        assert_eq!(ledger.take(10, 5, 0), None);
+        let hole = ledger.take(20, 1, 0).unwrap();
+        assert_eq!(hole, 15..20);
+        ledger.explain(&gap(hole, Reason::Corrupt));
+        // The same gap again, as a GAP that was repeated.
+        assert_eq!(ledger.gap(&gap(15..20, Reason::Corrupt)), None);
+        assert_eq!((ledger.samples(), ledger.lost(), ledger.next()), (6, 5, 21));
+    }
+
+    #[test]
+    fn late_samples_fill_the_hole_they_left() {
+        let mut ledger = StreamLedger::default();
+        ledger.take(0, 1, 0);
+        let hole = ledger.take(4, 1, 0).unwrap();
+        ledger.explain(&gap(hole, Reason::Upstream));
+        assert_eq!(ledger.take(2, 1, 0), None);
+        assert_eq!((ledger.reordered(), ledger.lost(), ledger.samples()), (1, 2, 3));
+        assert_eq!(ledger.take(2, 1, 0), None);
+        assert_eq!((ledger.reordered(), ledger.duplicates()), (1, 1));
+        assert_eq!(ledger.losses()[0].samples, 2);
+    }
+
+    #[test]
+    fn a_gap_that_came_is_not_a_hole_but_what_is_missing_before_it_is() {
+        let mut ledger = StreamLedger::default();
+        ledger.take(0, 1, 0);
+        assert_eq!(ledger.gap(&gap(3..7, Reason::Device)), Some(1..3));
+        assert_eq!(ledger.take(7, 1, 0), None);
+        assert_eq!(ledger.lost(), 4);
+    }
+
+    #[test]
+    fn the_writers_totals_show_a_lost_head_and_tail() {
+        let totals = Totals { stream: 1, first: 0, next: 10, samples: 10, lost: 0 };
+        let mut ledger = StreamLedger::default();
+        ledger.take(2, 5, 0);
+        assert_eq!(ledger.clone().settle(&totals, true), [Some(0..2), Some(7..10)]);
+        assert_eq!(ledger.settle(&totals, false), [None, Some(7..10)]);
+        let mut empty = StreamLedger::default();
+        assert_eq!(empty.settle(&totals, true), [None, Some(0..10)]);
+    }
+
+    #[test]
+    fn gaps_of_unknown_size_take_no_numbers() {
+        let mut ledger = StreamLedger::default();
+        ledger.take(0, 3, 0);
+        let unknown = Gap { count: None, ..gap(3..3, Reason::Parser) };
+        assert_eq!(ledger.gap(&unknown), None);
+        assert_eq!(ledger.take(3, 1, 0), None);
+        assert_eq!((ledger.unknown(), ledger.lost(), ledger.samples()), (1, 0, 4));
+    }
+}

@@ -1,0 +1,259 @@
+//! The record on the wire: 48 bytes of header, then the payload.
+//!
+//! Everything here is plain data. [`crate::decoder`] finds records in bytes;
+//! `man/framepipe.5` is the specification both follow.
+
+/// The first four bytes of a record; the digit is the major version of the format.
+pub const MAGIC: [u8; 4] = *b"\xD5FP1";
+/// Bytes of a header.
+pub const HEADER_LEN: usize = 48;
+/// The longest payload of the format. Readers may set a lower limit, never a higher.
+pub const MAX_PAYLOAD: usize = 64 << 20;
+
+/// The header's CRC covers the bytes before it.
+pub(crate) const CRC_AT: usize = HEADER_LEN - 4;
+
+/// What a record's payload is.
+///
+/// A number and not an `enum`, because kinds that a reader does not know are passed
+/// on untouched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Kind(pub u8);
+
+impl Kind {
+    /// Who records, where, when, and through which stages.
+    pub const SESSION: Kind = Kind(1);
+    /// The description of a stream.
+    pub const STREAM: Kind = Kind(2);
+    /// One sample.
+    pub const DATA: Kind = Kind(3);
+    /// Several samples under one header.
+    pub const BATCH: Kind = Kind(4);
+    /// Samples that are missing, and why.
+    pub const GAP: Kind = Kind(5);
+    /// What another clock showed at an instant.
+    pub const CLOCK: Kind = Kind(6);
+    /// A trigger, marker or comment.
+    pub const EVENT: Kind = Kind(7);
+    /// What a stage did in the last second.
+    pub const STATS: Kind = Kind(8);
+    /// The totals of a stream that ended as it should.
+    pub const END: Kind = Kind(9);
+
+    /// The kind's name in the specification, or `None` for an unknown one.
+    pub fn name(self) -> Option<&'static str> {
+        const NAMES: [&str; 9] = [
+            "SESSION", "STREAM", "DATA", "BATCH", "GAP", "CLOCK", "EVENT", "STATS", "END",
+        ];
+        NAMES.get(usize::from(self.0).checked_sub(1)?).copied()
+    }
+
+    /// Whether records of this kind hold samples, and so advance `seq`.
+    #[inline]
+    pub fn has_samples(self) -> bool {
+        matches!(self, Kind::DATA | Kind::BATCH)
+    }
+}
+
+/// Flag bit 0: DATA and BATCH carry the device's own times.
+pub const FLAG_DEVICE_TIME: u8 = 1;
+/// Flag bit 7: a reader that does not know the kind must stop, not pass it on.
+pub const FLAG_MUST_KNOW: u8 = 1 << 7;
+
+/// A header without the fields that follow from the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What the payload is.
+    pub kind: Kind,
+    /// [`FLAG_DEVICE_TIME`] and [`FLAG_MUST_KNOW`]; the other bits are 0.
+    pub flags: u8,
+    /// Which stream of the session; 0 is the session itself.
+    pub stream: u16,
+    /// The session's random tag.
+    pub session: u32,
+    /// Index of the first sample in its stream; the next sample's in other kinds.
+    pub seq: u64,
+    /// Capture time of the first sample, ns of the capturing host's CLOCK_MONOTONIC.
+    pub time: i64,
+    /// When the last stage wrote the record, ns of that host's CLOCK_MONOTONIC.
+    pub sent: i64,
+}
+
+impl Header {
+    /// Whether [`FLAG_DEVICE_TIME`] is set.
+    #[inline]
+    pub fn has_device_time(&self) -> bool {
+        self.flags & FLAG_DEVICE_TIME != 0
+    }
+
+    /// The header's bytes, for a payload of this length and CRC.
+    #[inline]
+    pub fn encode(&self, length: u32, payload_crc: u32) -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
+        bytes[..4].copy_from_slice(&MAGIC);
+        bytes[4] = self.kind.0;
+        bytes[5] = self.flags;
+        bytes[6..8].copy_from_slice(&self.stream.to_le_bytes());
+        bytes[8..12].copy_from_slice(&length.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.session.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.seq.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.time.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.sent.to_le_bytes());
+        bytes[40..44].copy_from_slice(&payload_crc.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..CRC_AT]);
+        bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+}
+
+/// A header as found in bytes whose CRC was right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    pub(crate) header: Header,
+    pub(crate) length: u32,
+    pub(crate) payload_crc: u32,
+}
+
+impl Sealed {
+    /// Reads a header whose magic and CRC the caller has checked.
+    #[inline]
+    pub(crate) fn parse(bytes: &[u8; HEADER_LEN]) -> Sealed {
+        let u32_at = |at: usize| u32::from_le_bytes(field(bytes, at));
+        let header = Header {
+            kind: Kind(bytes[4]),
+            flags: bytes[5],
+            stream: u16::from_le_bytes(field(bytes, 6)),
+            session: u32_at(12),
+            seq: u64::from_le_bytes(field(bytes, 16)),
+            time: i64::from_le_bytes(field(bytes, 24)),
+            sent: i64::from_le_bytes(field(bytes, 32)),
+        };
+        Sealed { header, length: u32_at(8), payload_crc: u32_at(40) }
+    }
+}
+
+/// Whether the CRC at the end of these 48 bytes is that of the rest.
+#[inline]
+pub(crate) fn header_crc_holds(bytes: &[u8; HEADER_LEN]) -> bool {
+    crc32c::crc32c(&bytes[..CRC_AT]) == u32::from_le_bytes(field(bytes, CRC_AT))
+}
+
+#[inline]
+fn field<const N: usize>(bytes: &[u8; HEADER_LEN], at: usize) -> [u8; N] {
+    std::array::from_fn(|i| bytes[at + i])
+}
+
+/// One record, borrowing its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// The header.
+    pub header: Header,
+    /// What `header.kind` says.
+    pub payload: &'a [u8],
+    /// Of `payload`: kept, so that a record passed on is not summed up again.
+    crc: u32,
+}
+
+impl<'a> Record<'a> {
+    /// A new record. The payload's CRC is computed here.
+    ///
+    /// # Panics
+    /// If the payload is longer than [`MAX_PAYLOAD`].
+    #[inline]
+    pub fn new(header: Header, payload: &'a [u8]) -> Record<'a> {
+        assert!(payload.len() <= MAX_PAYLOAD, "payload of {} bytes", payload.len());
+        Record { header, payload, crc: crc32c::crc32c(payload) }
+    }
+
+    /// A record whose payload was already checked against `crc`.
+    #[inline]
+    pub(crate) fn verified(header: Header, payload: &'a [u8], crc: u32) -> Record<'a> {
+        Record { header, payload, crc }
+    }
+
+    /// The same payload under another header.
+    #[inline]
+    pub fn with_header(self, header: Header) -> Record<'a> {
+        Record { header, ..self }
+    }
+
+    /// The header's bytes; the payload follows them on the wire.
+    #[inline]
+    pub fn header_bytes(&self) -> [u8; HEADER_LEN] {
+        self.header.encode(self.payload.len() as u32, self.crc)
+    }
+
+    /// CRC-32C of the payload.
+    #[inline]
+    pub fn payload_crc(&self) -> u32 {
+        self.crc
+    }
+
+    /// Appends the record to `out` in wire form.
+    #[inline]
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.reserve(self.wire_len());
+        out.extend_from_slice(&self.header_bytes());
+        out.extend_from_slice(self.payload);
+    }
+
+    /// Bytes of the record on the wire.
+    #[inline]
+    pub fn wire_len(&self) -> usize {
+        HEADER_LEN + self.payload.len()
+    }
+
+    /// How far the record advances its stream: 1 for DATA, the count of a BATCH, else 0.
+    ///
+    /// A BATCH whose own count is nonsense counts as what it says here; reading it
+    /// through [`crate::batch::Batch::parse`] gives the error.
+    #[inline]
+    pub fn samples(&self) -> u64 {
+        match self.header.kind {
+            Kind::DATA => 1,
+            Kind::BATCH => self
+                .payload
+                .first_chunk()
+                .map_or(0, |n| u64::from(u32::from_le_bytes(*n))),
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn header(kind: Kind) -> Header {
+        Header { kind, flags: 1, stream: 3, session: 4, seq: 5, time: -6, sent: 7 }
+    }
+
+    #[test]
+    fn every_field_has_its_place() {
+        let payload = [9, 8, 7];
+        let mut bytes = Vec::new();
+        Record::new(header(Kind::DATA), &payload).encode(&mut bytes);
+        assert_eq!(&bytes[..6], b"\xD5FP1\x03\x01");
+        assert_eq!(bytes[6..12], [3, 0, 3, 0, 0, 0]);
+        assert_eq!(bytes[12..24], [4, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes[24..32], (-6i64).to_le_bytes());
+        assert_eq!(bytes[32..40], 7i64.to_le_bytes());
+        assert_eq!(bytes[40..44], crc32c::crc32c(&payload).to_le_bytes());
+        assert_eq!(bytes[44..48], crc32c::crc32c(&bytes[..44]).to_le_bytes());
+        assert_eq!(bytes[48..], payload);
+    }
+
+    #[test]
+    fn the_crc_is_castagnoli() {
+        // The check value that catalogues of CRCs print for CRC-32C.
+        assert_eq!(crc32c::crc32c(b"123456789"), 0xE306_9283);
+    }
+
+    #[test]
+    fn parsing_inverts_encoding() {
+        let header = header(Kind(200));
+        let bytes = header.encode(77, 88);
+        assert!(header_crc_holds(&bytes));
+        assert_eq!(Sealed::parse(&bytes), Sealed { header, length: 77, payload_crc: 88 });
+    }
+}
