@@ -107,7 +107,7 @@ impl<'a> Samples<'a> {
             *from = rest;
             Some(taken)
         };
-        let mut rest = record.payload.get(COUNTS_LEN..).unwrap_or_default();
+        let Some(mut rest) = record.payload.get(COUNTS_LEN..) else { return Err(short) };
         let parts = (|| {
             let offsets = take(&mut rest, 8)?;
             let device_times = take(&mut rest, if timed { 8 } else { 0 })?;
@@ -134,6 +134,11 @@ impl<'a> Samples<'a> {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.n == 0
+    }
+
+    /// Whether each sample has this many bytes.
+    pub fn are_of_size(&self, size: usize) -> bool {
+        self.sizes.is_empty() && Some(self.bytes.len()) == size.checked_mul(self.n)
     }
 
     /// The samples in order.

@@ -1,5 +1,7 @@
 //! The descriptions of the streams that a pipe carries, as far as they have come.
 
+use std::cell::Cell;
+
 use crate::payload::{Payload as _, PayloadError};
 use crate::schema::{Channel, Field, Stream};
 use crate::wire::{Kind, Record};
@@ -11,7 +13,7 @@ const MAX_WEIGHT: usize = 6 << 20;
 #[derive(Debug, Default)]
 pub struct Catalog {
     entries: Vec<Entry>,
-    at: usize,
+    at: Cell<usize>,
     weight: usize,
 }
 
@@ -19,7 +21,8 @@ pub struct Catalog {
 struct Entry {
     key: (u32, u16),
     stream: Stream,
-    fixed: bool,
+    /// Bytes of a sample, if they are fixed.
+    size: Option<usize>,
     /// The payload it was read from: an announcement that is repeated is not read again.
     payload_len: usize,
     payload_crc: u32,
@@ -54,8 +57,8 @@ impl Catalog {
         }
         let stream = Stream::from_bytes(record.payload)?;
         let old_weight = place.map_or(0, |at| self.entries[at].weight());
-        let fixed = stream.sample_size().is_some();
-        let entry = Entry { key, stream, fixed, payload_len, payload_crc };
+        let size = stream.sample_size();
+        let entry = Entry { key, stream, size, payload_len, payload_crc };
         let weight = self.weight - old_weight + entry.weight();
         if weight > MAX_WEIGHT {
             return Err(CatalogError::Full);
@@ -70,17 +73,15 @@ impl Catalog {
 
     /// The description of a record's stream.
     #[inline]
-    pub fn of(&mut self, record: &Record<'_>) -> Option<&Stream> {
-        let at = self.find((record.header.session, record.header.stream))?;
-        Some(&self.entries[at].stream)
+    pub fn of(&self, record: &Record<'_>) -> Option<&Stream> {
+        Some(&self.find(record)?.stream)
     }
 
-    /// Whether the samples of a record's stream have a fixed size; `None` if the stream
-    /// is not described yet.
+    /// Bytes of a sample of the record's stream: the inner `None` means that they vary,
+    /// the outer that the stream is not described yet.
     #[inline]
-    pub fn is_fixed(&mut self, record: &Record<'_>) -> Option<bool> {
-        let at = self.find((record.header.session, record.header.stream))?;
-        Some(self.entries[at].fixed)
+    pub fn sample_size(&self, record: &Record<'_>) -> Option<Option<usize>> {
+        Some(self.find(record)?.size)
     }
 
     /// A stream's name for people.
@@ -104,11 +105,15 @@ impl Catalog {
     }
 
     #[inline]
-    fn find(&mut self, key: (u32, u16)) -> Option<usize> {
-        if self.entries.get(self.at).is_none_or(|entry| entry.key != key) {
-            self.at = self.entries.binary_search_by_key(&key, |entry| entry.key).ok()?;
+    fn find(&self, record: &Record<'_>) -> Option<&Entry> {
+        let key = (record.header.session, record.header.stream);
+        let last = self.entries.get(self.at.get());
+        if let Some(entry) = last.filter(|entry| entry.key == key) {
+            return Some(entry);
         }
-        Some(self.at)
+        let at = self.entries.binary_search_by_key(&key, |entry| entry.key).ok()?;
+        self.at.set(at);
+        self.entries.get(at)
     }
 }
 

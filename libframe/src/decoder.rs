@@ -165,7 +165,7 @@ impl Decoder {
         if self.start == self.end {
             self.rebase(0);
         }
-        if self.start + want > self.buf.len() || self.end == self.buf.len() {
+        if self.start + want > self.buf.len() {
             self.buf.copy_within(self.start..self.end, 0);
             self.rebase(self.end - self.start);
         }
@@ -375,8 +375,9 @@ impl Decoder {
             }
             _ => 0,
         };
-        // A payload that fails is judged by the header after it, so there is room for it.
-        AT_REST.max(record + READ_AHEAD)
+        // A payload that fails is judged by the header after it, so there is room for it;
+        // and there is always some, for a caller that pushes much and pulls late.
+        AT_REST.max(record.max(rest.len()) + READ_AHEAD)
     }
 }
 

@@ -54,7 +54,7 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// The next item, blocking for it; `None` at the end of the input.
-    pub fn next(&mut self) -> io::Result<Option<Item<'_>>> {
+    pub fn read(&mut self) -> io::Result<Option<Item<'_>>> {
         // Two look-ups instead of one returned from the loop: the borrow checker does not
         // see that a `None` holds no borrow.
         while !self.decoder.has_item() {
@@ -185,10 +185,10 @@ mod tests {
         writer.flush().unwrap();
         let mut reader = RecordReader::new(&writer.inner.0[..], 1 << 20);
         for (seq, len) in (0u64..).zip(lengths) {
-            let Some(Item::Record(record)) = reader.next().unwrap() else { panic!() };
+            let Some(Item::Record(record)) = reader.read().unwrap() else { panic!() };
             assert_eq!((record.header.seq, record.payload.len()), (seq, len));
             assert!(record.payload.iter().all(|byte| u64::from(*byte) == seq));
         }
-        assert_eq!(reader.next().unwrap(), None);
+        assert_eq!(reader.read().unwrap(), None);
     }
 }

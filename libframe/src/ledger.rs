@@ -25,6 +25,7 @@ pub struct StreamLedger {
     holes: Vec<Hole>,
     losses: Vec<Loss>,
     last_time: Option<i64>,
+    mark: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -94,33 +95,48 @@ impl StreamLedger {
     }
 
     /// Takes a GAP that came. Returns samples missing before it that it does not cover.
+    ///
+    /// Only what it adds is booked: GAPs may be repeated, or tell of a hole that was
+    /// found already.
     pub fn gap(&mut self, gap: &Gap) -> Option<Range<u64>> {
-        let before = self.expect(gap.first.min(gap.next()));
-        self.explain(gap);
-        self.next = self.next.max(gap.next());
+        if gap.count.is_none() {
+            self.unknown += 1;
+            self.book(gap, 0);
+            return None;
+        }
+        let before = self.expect(gap.first);
+        if Some(gap.next()) == self.first && gap.first < gap.next() {
+            self.first = Some(gap.first);
+            self.book(gap, gap.next() - gap.first);
+        } else if gap.next() > self.next {
+            let range = self.next..gap.next();
+            self.next = range.end;
+            self.open_hole(gap, range);
+        }
         before
     }
 
-    /// Books what a GAP says is missing; each sample is booked once.
+    /// Books a hole that [`StreamLedger::take`] and the like have found.
     pub fn explain(&mut self, gap: &Gap) {
-        let range = gap.first..gap.next();
-        if gap.count.is_none() {
-            self.unknown += 1;
+        self.open_hole(gap, gap.first..gap.next());
+    }
+
+    fn open_hole(&mut self, gap: &Gap, range: Range<u64>) {
+        let loss = self.book(gap, range.end - range.start);
+        while self.holes.len() >= MAX_HOLES {
+            self.holes.remove(0);
         }
-        let known: u64 = self.holes.iter().map(|hole| overlap(&hole.range, &range)).sum();
-        let samples = (range.end - range.start).saturating_sub(known);
+        self.holes.push(Hole { range, loss });
+    }
+
+    fn book(&mut self, gap: &Gap, samples: u64) -> usize {
         let loss = self.loss(gap.reason, &gap.stage);
         if let Some(entry) = self.losses.get_mut(loss) {
             entry.samples += samples;
             entry.places += 1;
         }
         self.lost += samples;
-        if samples > 0 && known == 0 {
-            if self.holes.len() == MAX_HOLES {
-                self.holes.remove(0);
-            }
-            self.holes.push(Hole { range, loss });
-        }
+        loss
     }
 
     fn loss(&mut self, reason: Reason, stage: &str) -> usize {
@@ -161,6 +177,11 @@ impl StreamLedger {
         totals: &Totals,
         from_start: bool,
     ) -> [Option<Range<u64>>; 2] {
+        if self.first.is_none() && !from_start {
+            // Joined after the stream's last sample.
+            self.expect(totals.next);
+            return [None, None];
+        }
         let first = *self.first.get_or_insert(totals.first);
         self.next = self.next.max(first);
         let head = totals.first..first.min(totals.next);
@@ -209,6 +230,11 @@ impl StreamLedger {
     /// Who lost how much.
     pub fn losses(&self) -> &[Loss] {
         &self.losses
+    }
+
+    /// Leaves a mark for the reader's own use and returns the last one; 0 at first.
+    pub fn mark(&mut self, mark: u64) -> u64 {
+        std::mem::replace(&mut self.mark, mark)
     }
 
     /// Capture time of the last samples that came.

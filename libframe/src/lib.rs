@@ -8,4 +8,6 @@ pub mod io;
 pub mod ledger;
 pub mod payload;
 pub mod schema;
+#[cfg(feature = "tool")]
+pub mod tool;
 pub mod wire;

@@ -1,0 +1,148 @@
+//! What a tool lost or found missing, summed over all sessions, and how it says so.
+
+use crate::decoder::{Cause, Damage};
+use crate::ledger::{Loss, SessionLedger};
+
+/// Lines about losses on stderr; the rest are summed up in one more.
+const MAX_LINES: usize = 20;
+
+/// The sum of all that came and did not.
+#[derive(Debug, Default)]
+pub struct Account {
+    samples: u64,
+    lost: u64,
+    unknown: u64,
+    duplicates: u64,
+    reordered: u64,
+    damaged_places: u64,
+    damaged_bytes: u64,
+    late_bytes: u64,
+    malformed: u64,
+    /// Complaints about the input as a whole; each alone is a loss.
+    broken: Vec<String>,
+    /// By stream, who lost how much.
+    losses: Vec<(String, Loss)>,
+}
+
+impl Account {
+    /// Adds a session's ledger; `name` tells a stream's name.
+    pub(super) fn add(&mut self, ledger: &SessionLedger, name: impl Fn(u16) -> String) {
+        for (number, stream) in ledger.streams() {
+            self.samples += stream.samples();
+            self.lost += stream.lost();
+            self.unknown += stream.unknown();
+            self.duplicates += stream.duplicates();
+            self.reordered += stream.reordered();
+            let losses = stream.losses().iter().filter(|_| number != 0);
+            for loss in losses.filter(|loss| loss.places > 0) {
+                if self.losses.len() < 10 * MAX_LINES {
+                    self.losses.push((name(number), loss.clone()));
+                }
+            }
+        }
+    }
+
+    pub(super) fn add_damage(&mut self, damage: &Damage) {
+        if damage.cause == Cause::Late {
+            self.late_bytes += damage.bytes;
+        } else {
+            self.damaged_places += 1;
+            self.damaged_bytes += damage.bytes;
+        }
+    }
+
+    pub(super) fn add_malformed(&mut self) {
+        self.malformed += 1;
+    }
+
+    /// The input as a whole is not what it should be.
+    pub(super) fn add_broken(&mut self, what: String) {
+        if self.broken.len() < MAX_LINES && !self.broken.contains(&what) {
+            self.broken.push(what);
+        }
+    }
+
+    /// Samples known to be missing.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Places in the input that could not be read, and their bytes.
+    pub fn damaged(&self) -> (u64, u64) {
+        (self.damaged_places, self.damaged_bytes)
+    }
+
+    /// Bytes before the first record of an input that was joined in the middle.
+    pub fn late_bytes(&self) -> u64 {
+        self.late_bytes
+    }
+
+    /// Records whose payload contradicts their stream's description.
+    pub fn malformed(&self) -> u64 {
+        self.malformed
+    }
+
+    /// What is wrong with the input as a whole.
+    pub fn broken(&self) -> &[String] {
+        &self.broken
+    }
+
+    /// Whether this is a loss, when a share of the samples may be lost.
+    pub fn is_loss(&self, max_loss: Option<f64>) -> bool {
+        if !self.broken.is_empty() {
+            return true;
+        }
+        match max_loss {
+            Some(share) => {
+                self.lost as f64 > share * (self.samples + self.lost) as f64
+                    || (share == 0.0 && self.is_loss(None))
+            }
+            None => self.lost + self.unknown + self.damaged_places + self.malformed > 0,
+        }
+    }
+
+    /// Says on stderr what was lost. Nothing if nothing was.
+    pub(super) fn tell(&self, name: &str, verbose: bool) {
+        for what in &self.broken {
+            eprintln!("{name}: {what}");
+        }
+        if self.damaged_places > 0 {
+            let (places, bytes) = (self.damaged_places, self.damaged_bytes);
+            eprintln!("{name}: input damaged in {places} places, {bytes} bytes unreadable");
+        }
+        if self.malformed > 0 {
+            let n = self.malformed;
+            eprintln!("{name}: {n} records contradict their stream's description");
+        }
+        if self.lost + self.unknown > 0 {
+            self.tell_losses(name);
+        }
+        if verbose && self.duplicates + self.reordered > 0 {
+            let (twice, late) = (self.duplicates, self.reordered);
+            eprintln!("{name}: {twice} samples came twice, {late} after later ones");
+        }
+        if verbose && self.late_bytes > 0 {
+            let n = self.late_bytes;
+            eprintln!("{name}: joined in the middle, {n} bytes before the first record");
+        }
+    }
+
+    fn tell_losses(&self, name: &str) {
+        let all = self.samples + self.lost;
+        let unknown = match self.unknown {
+            0 => String::new(),
+            n => format!(", and unknown numbers in {n} places"),
+        };
+        eprintln!("{name}: {} of {all} samples lost{unknown}", self.lost);
+        for (stream, loss) in self.losses.iter().take(MAX_LINES) {
+            let Loss { stage, reason, samples, places } = loss;
+            let reason = reason.name();
+            eprintln!(
+                "{name}: {stream}: {samples} in {places} places: {reason}, says {stage}"
+            );
+        }
+        if self.losses.len() > MAX_LINES {
+            eprintln!("{name}: … and {} more lines", self.losses.len() - MAX_LINES);
+        }
+    }
+}

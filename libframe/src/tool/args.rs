@@ -1,0 +1,264 @@
+//! The command line that all tools share.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::Path;
+
+use clap::builder::ArgAction;
+use clap::{Args, Command, FromArgMatches as _, Parser, ValueEnum};
+
+use super::exit;
+use super::queue::Overflow;
+use crate::clock::SECOND;
+
+/// What a tool is; each role has options that make no sense for the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Source,
+    Filter,
+    Sink,
+}
+
+/// A century, so that adding it to a time cannot overflow.
+const MAX_DURATION: i64 = 36_500 * 86_400 * SECOND;
+
+/// Printed below every tool's options.
+const NOTES: &str = "Exit status: 0 done, 1 failed, 2 bad arguments, 3 done but samples \
+    were lost.\nSIGINT or SIGTERM ends cleanly, a second one at once; SIGUSR1 prints a \
+    status line.\nSee framepipe(7) for conventions and framepipe(5) for the format.";
+
+// Options that every tool takes, listed apart in its `--help`. Not a doc comment: clap
+// would put it in place of the tool's own description.
+#[allow(missing_docs)]
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Common options")]
+pub(super) struct Common {
+    /// Stop after N samples of each stream
+    #[arg(long, short = 'n', value_name = "N")]
+    pub(super) count: Option<u64>,
+
+    /// Stop after this time, like 90s or 1h30m
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(super) duration: Option<i64>,
+
+    /// Stop when nothing came for this long
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(super) idle: Option<i64>,
+
+    /// Exit with 0 in spite of losses up to this share, like 0.1%
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    pub(super) max_loss: Option<f64>,
+
+    /// Report on stderr at this interval [default: a live line on a terminal]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(super) status: Option<i64>,
+
+    /// How to report
+    #[arg(long, value_enum, default_value_t = StatusFormat::Text, value_name = "FORMAT")]
+    pub(super) status_format: StatusFormat,
+
+    /// What this stage is called in messages and in the recording [default: the tool's name]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// Add to the session's description; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
+    pub(super) meta: Vec<(String, String)>,
+
+    /// Say more on stderr
+    #[arg(long, short = 'v')]
+    pub(super) verbose: bool,
+
+    /// Say nothing on stderr but failures
+    #[arg(long, short = 'q', conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+
+    /// Write a man page or shell completions to stdout and exit
+    #[arg(long, value_enum, value_name = "WHAT")]
+    generate: Option<Generate>,
+
+    /// Refuse records over this size
+    #[arg(long, value_name = "SIZE", default_value = "24MiB", value_parser = parse_size)]
+    pub(super) max_record: u64,
+
+    /// How much may wait for stdout, beyond what is being written
+    #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = parse_size)]
+    pub(super) queue: u64,
+
+    /// What to do when the queue is full; drops are told in GAP records
+    #[arg(long, value_enum, default_value_t = Overflow::Block, value_name = "POLICY")]
+    pub(super) overflow: Overflow,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum StatusFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Generate {
+    Man,
+    Bash,
+    Zsh,
+    Fish,
+}
+
+impl Common {
+    /// What this stage calls itself.
+    pub(super) fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(program)
+    }
+}
+
+/// Parses the tool's arguments and the common ones from the same command line. The error
+/// is the exit code of what was printed instead.
+///
+/// Done by hand instead of with `#[command(flatten)]`, so that no tool can forget.
+pub(super) fn parse<A: Parser>(role: Role) -> Result<(A, Common), u8> {
+    let command = command::<A>(role);
+    if let Some(what) = wanted_page() {
+        return Err(generate(command, what));
+    }
+    let matches = command.try_get_matches();
+    let parsed = matches.and_then(|mut matches| {
+        Ok((A::from_arg_matches_mut(&mut matches)?, Common::from_arg_matches(&matches)?))
+    });
+    parsed.map_err(|err| {
+        // Help that a pager stopped reading is no failure.
+        drop(err.print());
+        if err.use_stderr() { 2 } else { 0 }
+    })
+}
+
+/// The tool's own options, then those of its role that it does not define itself.
+fn command<A: Parser>(role: Role) -> Command {
+    let own = A::command();
+    let shorts: BTreeSet<char> = own.get_arguments().filter_map(|a| a.get_short()).collect();
+    let unfit: &[&str] = match role {
+        Role::Source => &["max_record"],
+        Role::Filter | Role::Sink => &["queue", "overflow"],
+    };
+    let mut command = Common::augment_args(own).after_help(NOTES);
+    let common = Common::augment_args(Command::new(""));
+    for arg in common.get_arguments() {
+        let id = arg.get_id().clone();
+        if arg.get_short().is_some_and(|short| shorts.contains(&short)) {
+            command = command.mut_arg(&id, |arg| arg.short(None));
+        }
+        if unfit.contains(&id.as_str()) {
+            command = command.mut_arg(&id, |arg| arg.hide(true));
+        }
+    }
+    command
+}
+
+/// `--generate` must work although required arguments are missing.
+fn wanted_page() -> Option<Generate> {
+    let mut words = std::env::args().skip(1);
+    let word = words.find(|word| word.starts_with("--generate"))?;
+    let value = match word.split_once('=') {
+        Some((_, value)) => value.to_owned(),
+        None => words.next()?,
+    };
+    Generate::from_str(&value, false).ok()
+}
+
+fn generate(mut command: Command, what: Generate) -> u8 {
+    let name = command.get_name().to_owned();
+    let mut page = Vec::new();
+    let shell = match what {
+        Generate::Man => None,
+        Generate::Bash => Some(clap_complete::Shell::Bash),
+        Generate::Zsh => Some(clap_complete::Shell::Zsh),
+        Generate::Fish => Some(clap_complete::Shell::Fish),
+    };
+    match shell {
+        Some(shell) => clap_complete::generate(shell, &mut command, name, &mut page),
+        None => {
+            let command = command.mut_args(plain_help);
+            if let Err(err) = clap_mangen::Man::new(command).render(&mut page) {
+                eprintln!("{name}: man page: {err}");
+                return 1;
+            }
+        }
+    }
+    match std::io::stdout().write_all(&page).map_err(exit::stdout_error) {
+        Err(err) if err.kind() != std::io::ErrorKind::BrokenPipe => 1,
+        _ => 0,
+    }
+}
+
+/// Man pages are compared with the code by a test, so nothing in them may depend on the
+/// terminal they were made on.
+fn plain_help(arg: clap::Arg) -> clap::Arg {
+    match arg.get_action() {
+        ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong => arg.help("Print help"),
+        _ => arg,
+    }
+}
+
+/// The name the program was started under.
+fn program() -> String {
+    let path = std::env::args_os().next().unwrap_or_default();
+    Path::new(&path).file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Reads a duration like `500ms` or `1h30m`, in ns.
+pub fn parse_duration(text: &str) -> Result<i64, String> {
+    let hint = || format!("{text:?} is no time; say 500ms, 10s, 1h30m");
+    let span: jiff::SignedDuration = text.parse().map_err(|_| hint())?;
+    let nanos = i64::try_from(span.as_nanos()).map_err(|_| hint())?;
+    if !(0..=MAX_DURATION).contains(&nanos) { Err(hint()) } else { Ok(nanos) }
+}
+
+/// Reads a size like `64MiB`, in bytes.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let size: bytesize::ByteSize =
+        text.parse().map_err(|_| format!("{text:?} is no size; say 500kB, 64MiB, 1GiB"))?;
+    Ok(size.as_u64())
+}
+
+/// Reads a share like `0.1%` or `0.001`.
+fn parse_share(text: &str) -> Result<f64, String> {
+    let (number, unit) = match text.strip_suffix('%') {
+        Some(number) => (number, 0.01),
+        None => (text, 1.0),
+    };
+    let share = number.trim().parse::<f64>().map(|number| number * unit);
+    match share {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err(format!("{text:?} is no share; say 0.1% or 0.001")),
+    }
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
+        _ => Err(format!("{text:?} is no pair; say key=value")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_are_human() {
+        assert_eq!(parse_duration("500ms"), Ok(SECOND / 2));
+        assert_eq!(parse_duration("1h30m"), Ok(5400 * SECOND));
+        assert!(parse_duration("soon").is_err_and(|err| err.contains("500ms")));
+        assert!(parse_duration("-5s").is_err());
+        assert_eq!(parse_size("64MiB"), Ok(64 << 20));
+        assert_eq!(parse_size("1000"), Ok(1000));
+        assert!(parse_size("much").is_err());
+    }
+
+    #[test]
+    fn shares_are_percent_or_plain() {
+        assert!((parse_share("0.1%").unwrap() - 0.001).abs() < 1e-12);
+        assert_eq!(parse_share("1"), Ok(1.0));
+        assert!(parse_share("101%").is_err());
+        assert!(parse_share("NaN").is_err());
+    }
+}

@@ -1,0 +1,46 @@
+//! What makes a binary a tool: `main` for a source, a filter or a sink.
+//!
+//! A tool gives its argument struct and one function or trait. What all tools must do
+//! alike is here, and only here:
+//!
+//! | event | source | filter, sink |
+//! | --- | --- | --- |
+//! | end of input | – | finish, exit 0; 3 if END is missing |
+//! | first SIGINT or SIGTERM | stop the device, flush, END, exit 0 | drain, finish, exit 0 |
+//! | second | die of it | die of it |
+//! | SIGUSR1 | a status line now | same |
+//! | reader of stdout gone | exit 0; says so if it was to run on | exit 0 silently |
+//! | own failure | `name: what: why`, exit 1 | same; what was accepted is kept |
+//! | bad arguments, a terminal for records | exit 2 | same |
+//! | samples were lost | the counts, exit 3 unless `--max-loss` allows it | same |
+//!
+//! [`exit`] turns results into exit codes, [`signal`] knows what signals mean,
+//! [`input`] keeps the account of what came, [`output`] of what went, [`feed`] stands
+//! between a device and the pipe, [`status`] tells people.
+
+mod account;
+mod args;
+mod exit;
+mod feed;
+mod filter;
+mod input;
+mod output;
+mod queue;
+mod signal;
+mod sink;
+mod source;
+mod stage;
+mod status;
+
+pub use self::account::Account;
+pub use self::args::{parse_duration, parse_size};
+pub use self::exit::Usage;
+pub use self::feed::{Feed, Raw};
+pub use self::filter::{Filter, filter};
+pub use self::input::Ended;
+pub use self::output::{Output, TextOut};
+pub use self::queue::Overflow;
+pub use self::signal::{Stop, Wake};
+pub use self::sink::{Sink, sink};
+pub use self::source::source;
+pub use self::stage::{Identity, host_name};

@@ -1,0 +1,194 @@
+//! The records' way out: stamped, accounted for, and gathered until nothing more is at
+//! hand.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+
+use super::exit::{Usage, stdout_error};
+use super::status::Counters;
+use crate::clock::Clock;
+use crate::io::RecordWriter;
+use crate::ledger::SessionLedger;
+use crate::payload::{Gap, Payload};
+use crate::wire::{Header, Kind, Record};
+
+/// Where a filter puts its records.
+///
+/// A trait so that a test can collect records without starting a process.
+pub trait Output {
+    /// Passes a record on. `sent`, and `seq` where the kind has no samples, are set here.
+    /// Fails if nobody reads any more, and the tool should return.
+    fn send(&mut self, record: Record<'_>) -> Result<()>;
+
+    /// The time that records get as `sent`.
+    fn now(&self) -> i64;
+}
+
+impl Output for Vec<(Header, Vec<u8>)> {
+    fn now(&self) -> i64 {
+        0
+    }
+
+    fn send(&mut self, record: Record<'_>) -> Result<()> {
+        self.push((record.header, record.payload.to_vec()));
+        Ok(())
+    }
+}
+
+/// stdout as a place for records.
+#[derive(Debug)]
+pub(super) struct Stdout {
+    writer: RecordWriter<File>,
+    /// What was sent of each session that has not ended.
+    sessions: Vec<(u32, SessionLedger)>,
+    counters: Arc<Counters>,
+    /// The time that records get as `sent`. Read once for what comes out of one read:
+    /// within that, reading the clock would cost more than passing the record on.
+    now: i64,
+}
+
+impl Stdout {
+    pub(super) fn open(counters: &Arc<Counters>, clock: &Clock) -> Result<Stdout> {
+        let stdout = io::stdout();
+        if stdout.is_terminal() {
+            let hint = "stdout is a terminal; pipe it into a tool (to-text shows records) \
+                        or into a file";
+            return Err(Usage(hint.into()).into());
+        }
+        let file = File::from(stdout.as_fd().try_clone_to_owned()?);
+        Ok(Stdout {
+            writer: RecordWriter::new(file),
+            sessions: Vec::new(),
+            counters: Arc::clone(counters),
+            now: clock.now(),
+        })
+    }
+
+    pub(super) fn set_now(&mut self, now: i64) {
+        self.now = now;
+    }
+
+    /// Sends a typed payload on behalf of the session.
+    pub(super) fn send_payload<P: Payload>(
+        &mut self,
+        session: u32,
+        stream: u16,
+        time: i64,
+        payload: &P,
+    ) -> Result<()> {
+        let (kind, sent) = (P::KIND, self.now);
+        let header = Header { kind, flags: 0, stream, session, seq: 0, time, sent };
+        self.send(Record::new(header, &payload.to_bytes()))
+    }
+
+    /// Writes END with the totals of what was sent, and forgets the session.
+    pub(super) fn end(&mut self, session: u32, reason: &str) -> Result<()> {
+        let end = self.ledger(session).end(reason);
+        self.send_payload(session, 0, self.now, &end)?;
+        self.sessions.retain(|(tag, _)| *tag != session);
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self) -> Result<()> {
+        self.writer.flush().map_err(stdout_error).context("stdout")
+    }
+
+    /// Sends a record with one bit flipped: what a source simulates.
+    pub(super) fn send_flipped(&mut self, record: Record<'_>, bit: u32) -> Result<()> {
+        let record = self.book(record);
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes);
+        let at = bit as usize % (bytes.len() * 8);
+        bytes[at / 8] ^= 1 << (at % 8);
+        self.writer.write_bytes(&bytes).map_err(stdout_error).context("stdout")
+    }
+
+    /// The account of what was sent of a session.
+    pub(super) fn ledger(&mut self, session: u32) -> &mut SessionLedger {
+        let at = match self.sessions.iter().position(|(tag, _)| *tag == session) {
+            Some(at) => at,
+            None => {
+                self.sessions.push((session, SessionLedger::default()));
+                self.sessions.len() - 1
+            }
+        };
+        &mut self.sessions[at].1
+    }
+
+    /// Enters the record in the account, and gives it its place and time.
+    #[inline]
+    fn book<'a>(&mut self, record: Record<'a>) -> Record<'a> {
+        let samples = record.samples();
+        let mut header = Header { sent: self.now, ..record.header };
+        if let Some(ledger) = self.ledger(header.session).stream(header.stream) {
+            match header.kind {
+                Kind::DATA | Kind::BATCH => {
+                    ledger.take(header.seq, samples, header.time);
+                }
+                Kind::SESSION | Kind::STATS | Kind::END => header.seq = 0,
+                Kind::GAP => {
+                    if let Ok(gap) = Gap::from_bytes(record.payload) {
+                        ledger.gap(&gap);
+                        header.seq = gap.next();
+                    }
+                }
+                _ if ledger.first().is_some() => header.seq = ledger.next(),
+                _ => {
+                    ledger.expect(header.seq);
+                }
+            }
+        }
+        self.counters.output.add(samples, record.wire_len());
+        record.with_header(header)
+    }
+}
+
+impl Output for Stdout {
+    fn now(&self) -> i64 {
+        self.now
+    }
+
+    #[inline]
+    fn send(&mut self, record: Record<'_>) -> Result<()> {
+        let record = self.book(record);
+        self.writer.write(&record).map_err(stdout_error).context("stdout")
+    }
+}
+
+/// stdout as a place for text, for the tools whose product that is.
+///
+/// Not `std::io::Stdout`, which writes each line by itself, and whose broken pipe could
+/// not be told from a socket's.
+#[derive(Debug)]
+pub struct TextOut {
+    file: File,
+    buf: Vec<u8>,
+}
+
+impl TextOut {
+    /// Opens stdout.
+    pub fn stdout() -> io::Result<TextOut> {
+        let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        Ok(TextOut { file, buf: Vec::new() })
+    }
+}
+
+impl Write for TextOut {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buf.extend_from_slice(bytes);
+        if self.buf.len() >= 64 << 10 {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.file.write_all(&self.buf).map_err(stdout_error);
+        self.buf.clear();
+        result
+    }
+}

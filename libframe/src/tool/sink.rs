@@ -1,0 +1,122 @@
+//! `main` for a tool that reads records and puts them somewhere else.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+use clap::Parser;
+
+use super::args::Role;
+use super::exit;
+use super::input::{Consumer, Ended, Input};
+use super::status::{Counters, Status};
+use super::{account::Account, signal};
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::decoder::Damage;
+use crate::payload::Stats;
+use crate::wire::Record;
+
+/// A tool that reads records and puts them somewhere else.
+pub trait Sink: Sized {
+    /// The command line.
+    type Args: Parser;
+
+    /// Checks the arguments and acquires what the tool needs.
+    fn open(args: Self::Args) -> Result<Self>;
+
+    /// The files to read instead of stdin, if the command line names any.
+    fn files(_args: &Self::Args) -> Vec<std::path::PathBuf> {
+        Vec::new()
+    }
+
+    /// Takes one record of any kind but END. What was missing comes as a GAP in its
+    /// place.
+    fn record(&mut self, record: Record<'_>, catalog: &Catalog) -> Result<()>;
+
+    /// Takes this stage's own STATS.
+    fn stats(&mut self, _stats: &Stats) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes note of input that could not be read.
+    fn damage(&mut self, _damage: &Damage) -> Result<()> {
+        Ok(())
+    }
+
+    /// When [`Sink::tick`] must be called at the latest, ns of CLOCK_MONOTONIC.
+    fn deadline(&self) -> Option<i64> {
+        None
+    }
+
+    /// Called when the deadline has passed, whether input comes or not.
+    fn tick(&mut self, _now: i64) -> Result<()> {
+        Ok(())
+    }
+
+    /// Nothing more is at hand: what was gathered should reach its readers.
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// A session has ended.
+    fn end(&mut self, _ended: &Ended<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Closes the destination. Called once, when the input is over.
+    fn close(&mut self, _account: &Account) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs a sink on stdin.
+pub fn sink<S: Sink>() -> ExitCode {
+    exit::start(Role::Sink, |args: S::Args, common, account| {
+        signal::second_is_deadly()?;
+        let clock = Clock::system();
+        let counters = Arc::new(Counters::default());
+        let files = S::files(&args);
+        let input = Input::open(files, common, &counters, &clock)?;
+        let mut sink = S::open(args)?;
+        let status = Status::start(common, Role::Sink, &counters, &clock)?;
+        input.run(&mut SinkStage(&mut sink), account)?;
+        drop(status);
+        sink.close(account)
+    })
+}
+
+struct SinkStage<'a, S>(&'a mut S);
+
+impl<S: Sink> Consumer for SinkStage<'_, S> {
+    fn record(&mut self, record: Record<'_>, catalog: &Catalog) -> Result<()> {
+        self.0.record(record, catalog)
+    }
+
+    fn damage(&mut self, damage: &Damage) -> Result<()> {
+        self.0.damage(damage)
+    }
+
+    fn end_session(&mut self, ended: &Ended<'_>) -> Result<()> {
+        self.0.end(ended)
+    }
+
+    fn stats(&mut self, _session: u32, stats: &Stats) -> Result<()> {
+        self.0.stats(stats)
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        self.0.flush()
+    }
+
+    fn tick(&mut self, now: i64) -> Result<()> {
+        match self.0.deadline() {
+            Some(deadline) if now >= deadline => self.0.tick(now),
+            _ => Ok(()),
+        }
+    }
+
+    fn deadline(&self) -> Option<i64> {
+        self.0.deadline()
+    }
+}

@@ -1,0 +1,127 @@
+//! Who this stage is, in the session's list of stages and in STATS.
+
+use std::collections::BTreeMap;
+
+use super::args::Common;
+use super::status::Counters;
+use crate::clock::{Clock, cpu_time};
+use crate::histogram::Histogram;
+use crate::payload::{Flow, Session, Stage, Stats};
+
+/// The process as a stage of a pipeline.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// What the stage calls itself.
+    pub name: String,
+    command: Vec<String>,
+    meta: Vec<(String, String)>,
+}
+
+impl Identity {
+    pub(super) fn new(common: &Common) -> Identity {
+        let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+        Identity { name: common.name(), command: words.collect(), meta: common.meta.clone() }
+    }
+
+    fn stage(&self) -> Stage {
+        Stage {
+            name: self.name.clone(),
+            command: self.command.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            host: host_name(),
+            pid: std::process::id(),
+        }
+    }
+
+    /// The session that a source opens.
+    pub(super) fn new_session(&self, clock: &Clock) -> Session {
+        let reading = clock.reading();
+        let mut session = Session {
+            uuid: uuid::Uuid::new_v4().to_string(),
+            host: host_name(),
+            boot_id: boot_id(),
+            start_realtime: reading.realtime.unwrap_or_default(),
+            start_monotonic: reading.monotonic,
+            meta: BTreeMap::new(),
+            stages: Vec::new(),
+        };
+        self.join(&mut session);
+        session
+    }
+
+    /// Adds this stage, and what the user gave it to say, to a session that comes by.
+    /// Returns the stage's place.
+    pub(super) fn join(&self, session: &mut Session) -> u32 {
+        session.meta.extend(self.meta.iter().cloned());
+        session.stages.push(self.stage());
+        session.stages.len() as u32 - 1
+    }
+}
+
+/// The host's name, as the kernel has it.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Linux names each boot; elsewhere an empty id compares equal to nothing.
+fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    id.map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// Makes a STATS of what the counters gained since the last.
+#[derive(Debug)]
+pub(super) struct StatsMaker {
+    from: i64,
+    input: Flow,
+    output: Flow,
+    dropped: u64,
+}
+
+impl StatsMaker {
+    pub(super) fn new(now: i64) -> StatsMaker {
+        StatsMaker { from: now, input: Flow::default(), output: Flow::default(), dropped: 0 }
+    }
+
+    pub(super) fn make(
+        &mut self,
+        now: i64,
+        stage: (&str, u32),
+        counters: &Counters,
+        hop: &mut Histogram,
+    ) -> Stats {
+        let (input, output) = (counters.input.flow(), counters.output.flow());
+        let dropped = counters.lost.get();
+        let stats = Stats {
+            stage: stage.0.into(),
+            index: stage.1,
+            from: self.from,
+            to: now,
+            input: gained(input, self.input),
+            output: gained(output, self.output),
+            dropped: dropped.saturating_sub(self.dropped),
+            queue: counters.deepest.take(),
+            hop: hop.pairs(),
+            rss: resident(),
+            cpu: cpu_time().max(0) as u64,
+        };
+        hop.clear();
+        *self = StatsMaker { from: now, input, output, dropped };
+        stats
+    }
+}
+
+fn gained(now: Flow, before: Flow) -> Flow {
+    Flow {
+        records: now.records - before.records,
+        samples: now.samples - before.samples,
+        bytes: now.bytes - before.bytes,
+    }
+}
+
+/// Resident memory in bytes; 0 where the system does not tell.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * rustix::param::page_size() as u64
+}

@@ -1,0 +1,339 @@
+//! Keep some streams, channels, times, or every Nth sample.
+
+mod channels;
+mod thinning;
+mod time_range;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use libframe::batch::{Builder, Samples};
+use libframe::catalog::Catalog;
+use libframe::payload::{Gap, Payload as _, Session};
+use libframe::schema::Stream;
+use libframe::tool::{self, Ended, Filter, Output};
+use libframe::wire::{Header, Kind, MAX_PAYLOAD, Record};
+
+use crate::channels::Channels;
+use crate::thinning::Thinning;
+use crate::time_range::{Instant, TimeRange};
+
+/// Keep some streams, channels, times, or every Nth sample.
+///
+/// Without options everything passes. Several options must all hold; several values of
+/// one option are alternatives. What is left out is not lost: streams keep their numbers,
+/// and with --every the numbering is that of the samples kept.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Keep streams of this name, pattern ('cam*') or number; may be repeated
+    #[arg(long, short = 's', value_name = "NAME")]
+    stream: Vec<String>,
+
+    /// Leave out streams of this name, pattern or number; may be repeated
+    #[arg(long, short = 'x', value_name = "NAME")]
+    exclude: Vec<String>,
+
+    /// Keep streams of this medium: samples, image, text, bytes, event
+    #[arg(long, value_name = "MEDIUM", value_delimiter = ',')]
+    media: Vec<String>,
+
+    /// Keep channels of this label, pattern, number or range, like 0-7,C3,'thumb*'
+    #[arg(long, short = 'c', value_name = "CHANNEL", value_delimiter = ',')]
+    channel: Vec<String>,
+
+    /// Begin at this time: 10s after the session's start, or an RFC 3339 time
+    #[arg(long, value_name = "TIME", value_parser = Instant::parse)]
+    start: Option<Instant>,
+
+    /// End before this time
+    #[arg(long, value_name = "TIME", value_parser = Instant::parse)]
+    end: Option<Instant>,
+
+    /// Keep one sample of N
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    every: u64,
+}
+
+struct Pick {
+    wanted: Patterns,
+    unwanted: Patterns,
+    media: Vec<String>,
+    channel: Vec<String>,
+    thinning: Thinning,
+    range: TimeRange,
+    plans: BTreeMap<(u32, u16), Plan>,
+    /// The plan of the stream that the last record was of.
+    last: Option<((u32, u16), Plan)>,
+    builder: Builder,
+    gathered: Vec<u8>,
+}
+
+/// What is done with a stream.
+#[derive(Clone, Debug)]
+struct Plan {
+    keep: bool,
+    channels: Option<Channels>,
+    /// The description as it was last announced, until the first sample is kept: what
+    /// comes before would claim that earlier samples are missing.
+    held: Option<(Header, Vec<u8>)>,
+    /// Every sample passes as it is.
+    whole: bool,
+}
+
+fn main() -> ExitCode {
+    tool::filter::<Pick>()
+}
+
+impl Filter for Pick {
+    type Args = Args;
+
+    fn open(args: Args) -> Result<Pick> {
+        for medium in &args.media {
+            if !["samples", "image", "text", "bytes", "event"].contains(&medium.as_str()) {
+                let hint = "media are samples, image, text, bytes and event";
+                return Err(tool::Usage(format!("--media {medium}: {hint}")).into());
+            }
+        }
+        Ok(Pick {
+            wanted: Patterns::new("--stream", &args.stream)?,
+            unwanted: Patterns::new("--exclude", &args.exclude)?,
+            media: args.media,
+            channel: args.channel,
+            thinning: Thinning(args.every),
+            range: TimeRange::new(args.start, args.end),
+            plans: BTreeMap::new(),
+            last: None,
+            builder: Builder::default(),
+            gathered: Vec::new(),
+        })
+    }
+
+    fn session(&mut self, tag: u32, session: &Session) {
+        self.range.learn(tag, session);
+    }
+
+    fn record(
+        &mut self,
+        record: Record<'_>,
+        catalog: &Catalog,
+        out: &mut impl Output,
+    ) -> Result<()> {
+        let header = record.header;
+        if header.stream == 0 {
+            return out.send(record);
+        }
+        match header.kind {
+            Kind::STREAM => self.describe(record, catalog, out),
+            Kind::DATA | Kind::BATCH => self.samples(record, catalog, out),
+            _ if !self.keeps(&header) => Ok(()),
+            Kind::GAP => self.gap(record, out),
+            _ if self.range.holds(header.session, header.time) => {
+                let seq = self.thinning.number(header.seq);
+                out.send(record.with_header(Header { seq, ..header }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn end(&mut self, ended: &Ended<'_>, out: &mut impl Output) -> Result<()> {
+        let mut plans = std::mem::take(&mut self.plans);
+        for ((session, _), plan) in &mut plans {
+            if *session == ended.session {
+                // A stream of which nothing was kept still belongs to the session.
+                announce(plan, None, out)?;
+            }
+        }
+        plans.retain(|(session, _), _| *session != ended.session);
+        self.plans = plans;
+        self.last = None;
+        Ok(())
+    }
+}
+
+impl Pick {
+    /// Decides what to do with a stream, and passes on its description, changed to fit.
+    fn describe(
+        &mut self,
+        record: Record<'_>,
+        catalog: &Catalog,
+        out: &mut impl Output,
+    ) -> Result<()> {
+        let key = (record.header.session, record.header.stream);
+        let Some(stream) = catalog.of(&record) else { return Ok(()) };
+        let plan = self.plan(stream, record.header.stream)?;
+        let begun = self.plans.get(&key).is_some_and(|plan| plan.held.is_none());
+        let keep = plan.keep;
+        self.last = None;
+        self.plans.insert(key, plan);
+        if !keep {
+            return Ok(());
+        }
+        let seq = self.thinning.number(record.header.seq);
+        let header = Header { seq, ..record.header };
+        let payload = self.description(stream, &key).unwrap_or(record.payload.to_vec());
+        if self.range.is_open() || begun {
+            return out.send(Record::new(header, &payload));
+        }
+        if let Some(plan) = self.plans.get_mut(&key) {
+            plan.held = Some((header, payload));
+        }
+        Ok(())
+    }
+
+    fn plan(&self, stream: &Stream, number: u16) -> Result<Plan> {
+        let named = |patterns: &Patterns| patterns.hold(&stream.name, number);
+        let keep = (self.wanted.is_empty() || named(&self.wanted))
+            && !named(&self.unwanted)
+            && (self.media.is_empty()
+                || self.media.iter().any(|medium| medium == stream.media.name()));
+        let channels = match keep && !self.channel.is_empty() {
+            true => Some(Channels::choose(&self.channel, stream)?),
+            false => None,
+        };
+        let keep = keep && channels.as_ref().is_none_or(|channels| !channels.is_empty());
+        let whole = channels.is_none() && self.thinning.0 == 1 && self.range.is_open();
+        Ok(Plan { keep, channels, held: None, whole })
+    }
+
+    /// The description of what is left of a stream; `None` if that is all of it.
+    fn description(&self, stream: &Stream, key: &(u32, u16)) -> Option<Vec<u8>> {
+        let channels = self.plans.get(key)?.channels.as_ref();
+        if channels.is_none() && self.thinning.0 == 1 {
+            return None;
+        }
+        let mut stream = stream.clone();
+        if let Some(channels) = channels {
+            channels.describe(&mut stream);
+        }
+        stream.rate = stream.rate.map(|rate| rate / self.thinning.0 as f64);
+        Some(stream.to_bytes())
+    }
+
+    fn keeps(&mut self, header: &Header) -> bool {
+        let any = self.wanted.is_empty() && self.media.is_empty() && self.channel.is_empty();
+        match self.plans.get(&(header.session, header.stream)) {
+            Some(plan) => plan.keep,
+            // A stream that is not described yet can only be kept if nothing is asked.
+            None => any && self.unwanted.is_empty(),
+        }
+    }
+
+    #[inline]
+    fn samples(
+        &mut self,
+        record: Record<'_>,
+        catalog: &Catalog,
+        out: &mut impl Output,
+    ) -> Result<()> {
+        let key = (record.header.session, record.header.stream);
+        if self.last.as_ref().is_none_or(|(last, _)| *last != key) {
+            let Some(plan) = self.plans.get(&key) else {
+                let all = self.keeps(&record.header) && self.thinning.0 == 1;
+                return if all { out.send(record) } else { Ok(()) };
+            };
+            self.last = Some((key, plan.clone()));
+        }
+        match &self.last {
+            Some((_, plan)) if plan.whole && plan.keep => out.send(record),
+            Some((_, plan)) if plan.keep => self.some(record, catalog, out),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps some samples of a record, or some channels of each.
+    fn some(
+        &mut self,
+        record: Record<'_>,
+        catalog: &Catalog,
+        out: &mut impl Output,
+    ) -> Result<()> {
+        let header = record.header;
+        let fixed = catalog.sample_size(&record).is_some_and(|size| size.is_some());
+        let samples = Samples::parse(&record, fixed)?;
+        let Some((key, plan)) = &self.last else { return Ok(()) };
+        self.builder = Builder::new(fixed);
+        let (thinning, range) = (self.thinning, &self.range);
+        let kept = samples.iter().filter(|sample| {
+            thinning.keeps(sample.seq) && range.holds(header.session, sample.time)
+        });
+        for mut sample in kept {
+            sample.seq = thinning.number(sample.seq);
+            if let Some(channels) = &plan.channels {
+                self.gathered.clear();
+                channels.gather(sample.bytes, &mut self.gathered);
+                sample.bytes = &self.gathered;
+            }
+            self.builder.push(&header, &sample, MAX_PAYLOAD);
+        }
+        let key = *key;
+        let Some(batch) = self.builder.finish() else { return Ok(()) };
+        if let Some(plan) = self.plans.get_mut(&key) {
+            announce(plan, Some(batch.header.seq), out)?;
+        }
+        if header.kind == Kind::BATCH {
+            return out.send(batch);
+        }
+        self.gathered.clear();
+        let sample = Samples::parse(&batch, fixed)?.iter().next();
+        let Some(sample) = sample else { return Ok(()) };
+        out.send(libframe::batch::data_record(&batch.header, &sample, &mut self.gathered))
+    }
+
+    fn gap(&self, record: Record<'_>, out: &mut impl Output) -> Result<()> {
+        let header = record.header;
+        let held = self.plans.get(&(header.session, header.stream)).map(|p| p.held.is_some());
+        if held == Some(true) || !self.range.holds(header.session, header.time) {
+            return Ok(());
+        }
+        let Ok(mut gap) = Gap::from_bytes(record.payload) else { return out.send(record) };
+        if self.thinning.0 == 1 || gap.count.is_none() {
+            return out.send(record);
+        }
+        let (first, next) = (self.thinning.number(gap.first), self.thinning.number(gap.next()));
+        if first == next {
+            return Ok(());
+        }
+        gap.first = first;
+        gap.count = Some(next - first);
+        out.send(Record::new(Header { seq: next, ..header }, &gap.to_bytes()))
+    }
+}
+
+/// Sends a description that was held back, now that its next sample is known.
+fn announce(plan: &mut Plan, next: Option<u64>, out: &mut impl Output) -> Result<()> {
+    let Some((header, payload)) = plan.held.take() else { return Ok(()) };
+    let seq = next.unwrap_or(header.seq);
+    out.send(Record::new(Header { seq, ..header }, &payload))
+}
+
+/// Names, patterns and numbers of streams.
+struct Patterns {
+    globs: GlobSet,
+    numbers: Vec<u16>,
+}
+
+impl Patterns {
+    fn new(option: &str, words: &[String]) -> Result<Patterns> {
+        let mut globs = GlobSetBuilder::new();
+        for word in words {
+            let glob = Glob::new(word)
+                .map_err(|err| tool::Usage(format!("{option} {word}: {}", err.kind())))?;
+            globs.add(glob);
+        }
+        let numbers = words.iter().filter_map(|word| word.parse().ok()).collect();
+        Ok(Patterns { globs: globs.build()?, numbers })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.globs.is_empty()
+    }
+
+    fn hold(&self, name: &str, number: u16) -> bool {
+        self.globs.is_match(name) || self.numbers.contains(&number)
+    }
+}

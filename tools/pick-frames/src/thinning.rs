@@ -1,0 +1,36 @@
+//! Every Nth sample, and what that makes of sequence numbers.
+
+/// Keeps the samples whose number N divides, and numbers them anew.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Thinning(pub(crate) u64);
+
+impl Thinning {
+    pub(crate) fn keeps(self, seq: u64) -> bool {
+        seq.is_multiple_of(self.0)
+    }
+
+    /// The new number of the sample `seq`, or of the first kept one after it.
+    pub(crate) fn number(self, seq: u64) -> u64 {
+        seq.div_ceil(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kept_samples_are_numbered_without_holes() {
+        let thinning = Thinning(3);
+        let kept: Vec<_> = (4..14).filter(|seq| thinning.keeps(*seq)).collect();
+        assert_eq!(kept, [6, 9, 12]);
+        assert_eq!(kept.iter().map(|seq| thinning.number(*seq)).collect::<Vec<_>>(), [2, 3, 4]);
+    }
+
+    #[test]
+    fn a_gap_between_kept_samples_is_no_gap() {
+        let thinning = Thinning(10);
+        assert_eq!(thinning.number(11), thinning.number(20));
+        assert_eq!(thinning.number(21) - thinning.number(5), 2);
+    }
+}

@@ -1,0 +1,74 @@
+//! Make records of simulated devices, with faults if asked.
+
+mod fault;
+mod noise;
+mod picture;
+mod rig;
+mod signal;
+mod spec;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use libframe::clock::SECOND;
+use libframe::tool::{self, Feed};
+
+use crate::fault::Fault;
+use crate::rig::{Pace, Rig};
+use crate::spec::{Defaults, Rate, Spec};
+
+/// How far ahead of the clock a sample may be made: less than a sleep's own lateness.
+const SLACK: i64 = 20_000;
+
+/// Make records of simulated devices, with faults if asked.
+///
+/// A STREAM is glove, camera, ephys, control, thermal or sine, with settings behind a
+/// colon: 'glove', 'sine:channels=8,rate=1000,name=left', 'camera:size=320x240,format=gray'.
+/// The same seed makes the same payload bytes, at any rate and with any faults.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// What to simulate; several at once [default: sine]
+    #[arg(value_name = "STREAM", value_parser = Spec::parse)]
+    streams: Vec<Spec>,
+
+    /// Samples a second of the streams that do not set their own; 'max' for no waiting
+    #[arg(long, value_name = "HZ", value_parser = Rate::parse)]
+    rate: Option<Rate>,
+
+    /// Channels of the streams that do not set their own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16384))]
+    channels: Option<u32>,
+
+    /// Other payloads for another seed
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// Go wrong: drop=1%, gap=1%, dup=1%, reorder=1%, flip=1%, stall=500ms/10s,
+    /// burst=20, drift=50ppm; may be repeated
+    #[arg(long = "fault", value_name = "FAULT", value_parser = Fault::parse)]
+    faults: Vec<Fault>,
+}
+
+fn main() -> ExitCode {
+    tool::source(run)
+}
+
+fn run(args: Args, feed: &mut Feed) -> Result<()> {
+    let specs = if args.streams.is_empty() { vec![Spec::default()] } else { args.streams };
+    let pace = if args.rate == Some(Rate::Max) { Pace::Free } else { Pace::Real };
+    let defaults = Defaults { rate: args.rate, channels: args.channels };
+    let mut rig = Rig::open(specs, &defaults, args.seed, args.faults, pace, feed)?;
+    while feed.is_running() {
+        let Some((next, due)) = rig.next_due() else { break };
+        if pace == Pace::Real && due > feed.clock().now() + SLACK {
+            // Looks up each second, to notice the end of --duration in a slow stream.
+            let wake = due.min(feed.clock().now() + SECOND);
+            feed.wait(None, Some(wake))?;
+            continue;
+        }
+        rig.send(next, feed)?;
+    }
+    rig.finish(feed)
+}
