@@ -141,6 +141,12 @@ impl<'a> Samples<'a> {
         self.sizes.is_empty() && Some(self.bytes.len()) == size.checked_mul(self.n)
     }
 
+    /// Capture time of a sample.
+    pub fn time(&self, index: usize) -> i64 {
+        let offset = number(self.offsets, index).map_or(0, i64::from_le_bytes);
+        self.header.time.wrapping_add(offset)
+    }
+
     /// The samples in order.
     pub fn iter(&self) -> impl Iterator<Item = Sample<'a>> + use<'a> {
         let Samples { header, n, offsets, device_times, sizes, bytes } = *self;

@@ -27,14 +27,14 @@ pub struct Account {
 impl Account {
     /// Adds a session's ledger; `name` tells a stream's name.
     pub(super) fn add(&mut self, ledger: &SessionLedger, name: impl Fn(u16) -> String) {
-        for (number, stream) in ledger.streams() {
+        // The account of the session itself (0) tells who broke off, which is a complaint.
+        for (number, stream) in ledger.streams().filter(|(number, _)| *number != 0) {
             self.samples += stream.samples();
             self.lost += stream.lost();
             self.unknown += stream.unknown();
             self.duplicates += stream.duplicates();
             self.reordered += stream.reordered();
-            let losses = stream.losses().iter().filter(|_| number != 0);
-            for loss in losses.filter(|loss| loss.places > 0) {
+            for loss in stream.losses().iter().filter(|loss| loss.places > 0) {
                 if self.losses.len() < 10 * MAX_LINES {
                     self.losses.push((name(number), loss.clone()));
                 }
@@ -108,7 +108,7 @@ impl Account {
         }
         if self.damaged_places > 0 {
             let (places, bytes) = (self.damaged_places, self.damaged_bytes);
-            eprintln!("{name}: input damaged in {places} places, {bytes} bytes unreadable");
+            eprintln!("{name}: input damaged, places: {places}, unreadable bytes: {bytes}");
         }
         if self.malformed > 0 {
             let n = self.malformed;
@@ -131,14 +131,15 @@ impl Account {
         let all = self.samples + self.lost;
         let unknown = match self.unknown {
             0 => String::new(),
-            n => format!(", and unknown numbers in {n} places"),
+            n => format!(", and an unknown number more, gaps: {n}"),
         };
         eprintln!("{name}: {} of {all} samples lost{unknown}", self.lost);
         for (stream, loss) in self.losses.iter().take(MAX_LINES) {
             let Loss { stage, reason, samples, places } = loss;
             let reason = reason.name();
             eprintln!(
-                "{name}: {stream}: {samples} in {places} places: {reason}, says {stage}"
+                "{name}: {stream}: {samples} lost, gaps: {places}, reason: {reason}, \
+                 by {stage}"
             );
         }
         if self.losses.len() > MAX_LINES {

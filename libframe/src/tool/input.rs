@@ -432,7 +432,7 @@ impl Books {
                 Ok(_) => {}
                 Err(err) => account.add_broken(format!("stream {}: {err}", header.stream)),
             },
-            Kind::GAP => return self.gap(record, consumer),
+            Kind::GAP => return self.gap(record, consumer, account),
             _ => {}
         }
         if header.stream != 0 {
@@ -453,9 +453,19 @@ impl Books {
         self.hole(header, hole, reason, (before, None), consumer)
     }
 
-    fn gap(&mut self, record: Record<'_>, consumer: &mut impl Consumer) -> Result<()> {
+    fn gap(
+        &mut self,
+        record: Record<'_>,
+        consumer: &mut impl Consumer,
+        account: &mut Account,
+    ) -> Result<()> {
         let header = record.header;
         let damages = self.damages;
+        if let Ok(gap) = Gap::from_bytes(record.payload)
+            && header.stream == 0
+        {
+            account.add_broken(broke_off(&gap.stage));
+        }
         if let (Ok(gap), Some(stream)) = (
             Gap::from_bytes(record.payload),
             self.ledger(header.session).stream(header.stream),
@@ -639,7 +649,7 @@ impl Books {
         account: &mut Account,
     ) -> Result<()> {
         let stage = open.last_stage().to_owned();
-        account.add_broken(format!("{stage} broke off: its output stops without END"));
+        account.add_broken(broke_off(&stage));
         let gap = Gap {
             first: 0,
             count: None,
@@ -720,6 +730,10 @@ impl Books {
         }
         Ok(())
     }
+}
+
+fn broke_off(stage: &str) -> String {
+    format!("{stage} broke off: its output stops without END")
 }
 
 fn no_records(bytes: u64) -> anyhow::Error {

@@ -1,1 +1,118 @@
-fn main(){}
+//! Tell what a recording or pipe holds, and what is missing.
+
+mod damage;
+mod report;
+mod session;
+mod text;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use libframe::catalog::Catalog;
+use libframe::decoder::Damage;
+use libframe::tool::{self, Account, Ended, Sink, TextOut};
+use libframe::wire::Record;
+
+use crate::damage::Damages;
+use crate::report::Report;
+use crate::session::SessionView;
+
+/// Tell what a recording or pipe holds, and what is missing.
+///
+/// Sessions are reported as they end. The exit status is 3 if anything is lost or
+/// damaged, or a session has no end.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Read these recordings instead of stdin
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// How to report
+    #[arg(long, short = 'f', value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+struct Inspect {
+    format: Format,
+    out: TextOut,
+    open: BTreeMap<u32, SessionView>,
+    damages: Damages,
+    reported: usize,
+}
+
+fn main() -> ExitCode {
+    tool::sink::<Inspect>()
+}
+
+impl Sink for Inspect {
+    type Args = Args;
+
+    fn open(args: Args) -> Result<Inspect> {
+        Ok(Inspect {
+            format: args.format,
+            out: TextOut::stdout()?,
+            open: BTreeMap::new(),
+            damages: Damages::default(),
+            reported: 0,
+        })
+    }
+
+    fn files(args: &Args) -> Vec<PathBuf> {
+        args.files.clone()
+    }
+
+    #[inline]
+    fn record(&mut self, record: Record<'_>, catalog: &Catalog) -> Result<()> {
+        self.open.entry(record.header.session).or_default().take(&record, catalog);
+        Ok(())
+    }
+
+    fn damage(&mut self, damage: &Damage) -> Result<()> {
+        self.damages.add(damage);
+        Ok(())
+    }
+
+    fn end(&mut self, ended: &Ended<'_>) -> Result<()> {
+        let view = self.open.remove(&ended.session).unwrap_or_default();
+        let report = Report::new(view, ended);
+        match self.format {
+            Format::Text => text::write_session(&report, self.reported > 0, &mut self.out)?,
+            Format::Json => {
+                let before: &[u8] = if self.reported == 0 { b"{\"sessions\":[" } else { b"," };
+                self.out.write_all(before)?;
+                serde_json::to_writer(&mut self.out, &report)?;
+            }
+        }
+        self.reported += 1;
+        Ok(self.out.flush()?)
+    }
+
+    fn close(&mut self, account: &Account) -> Result<()> {
+        match self.format {
+            Format::Text => text::write_damage(&self.damages, account, &mut self.out)?,
+            Format::Json => {
+                if self.reported == 0 {
+                    self.out.write_all(b"{\"sessions\":[")?;
+                }
+                self.out.write_all(b"],\"input\":")?;
+                let input = report::input(&self.damages, account);
+                serde_json::to_writer(&mut self.out, &input)?;
+                self.out.write_all(b"}\n")?;
+            }
+        }
+        Ok(self.out.flush()?)
+    }
+}

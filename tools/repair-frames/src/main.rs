@@ -1,1 +1,152 @@
-fn main(){}
+//! Turn a damaged recording into a clean one, and report the damage.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use libframe::catalog::Catalog;
+use libframe::decoder::{Cause, Damage};
+use libframe::payload::{Gap, Payload as _};
+use libframe::tool::{self, Account, Ended, Filter, Output};
+use libframe::wire::{Kind, Record};
+use serde_json::{Value, json};
+
+/// Turn a damaged recording into a clean one, and report the damage.
+///
+/// Every record that can be read is passed on as it is. Where records are missing a GAP
+/// says so, and sessions that broke off get their END. The report goes to stderr, a line
+/// for each place.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Read this recording instead of stdin
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    /// Write the report to this file, as NDJSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+struct Repair {
+    report: Report,
+}
+
+enum Report {
+    Lines,
+    File(PathBuf, BufWriter<File>),
+}
+
+fn main() -> ExitCode {
+    tool::filter::<Repair>()
+}
+
+impl Filter for Repair {
+    type Args = Args;
+
+    fn open(args: Args) -> Result<Repair> {
+        let report = match args.report {
+            None => Report::Lines,
+            Some(path) => {
+                let file = File::create_new(&path)
+                    .with_context(|| format!("--report {}", path.display()))?;
+                Report::File(path, BufWriter::new(file))
+            }
+        };
+        Ok(Repair { report })
+    }
+
+    fn files(args: &Args) -> Vec<PathBuf> {
+        args.file.iter().cloned().collect()
+    }
+
+    fn record(
+        &mut self,
+        record: Record<'_>,
+        catalog: &Catalog,
+        out: &mut impl Output,
+    ) -> Result<()> {
+        if record.header.kind == Kind::GAP {
+            let name = catalog.name(record.header.session, record.header.stream);
+            if let Ok(gap) = Gap::from_bytes(record.payload) {
+                self.report.missing(&name, &gap)?;
+            }
+        }
+        out.send(record)
+    }
+
+    fn damage(&mut self, damage: &Damage) -> Result<()> {
+        self.report.damaged(damage)
+    }
+
+    fn end(&mut self, ended: &Ended<'_>, _out: &mut impl Output) -> Result<()> {
+        match ended.broke_off {
+            Some(stage) => self.report.broke_off(ended.session, stage),
+            None => Ok(()),
+        }
+    }
+
+    fn close(&mut self, account: &Account) -> Result<()> {
+        self.report.close(account)
+    }
+}
+
+impl Report {
+    fn damaged(&mut self, damage: &Damage) -> Result<()> {
+        let Damage { offset, bytes, cause, .. } = *damage;
+        let what = match cause {
+            Cause::Late => "before the first record",
+            Cause::Header => "no readable header",
+            Cause::Payload => "payload fails its checksum",
+            Cause::TooLong { .. } => "length over --max-record",
+            Cause::Truncated => "cut off",
+            Cause::Version { .. } => "another version of the format",
+        };
+        self.tell(
+            &format!("{bytes} bytes at byte {offset}: {what}"),
+            json!({ "damage": { "offset": offset, "bytes": bytes, "cause": cause.name() } }),
+        )
+    }
+
+    fn missing(&mut self, stream: &str, gap: &Gap) -> Result<()> {
+        let count = gap.count.map_or("an unknown number".into(), |count| count.to_string());
+        let (first, reason, stage) = (gap.first, gap.reason.name(), &gap.stage);
+        self.tell(
+            &format!("{stream}: {count} missing from sample {first}: {reason}, by {stage}"),
+            json!({ "gap": { "stream": stream, "payload": gap } }),
+        )
+    }
+
+    fn broke_off(&mut self, session: u32, stage: &str) -> Result<()> {
+        let session = format!("{session:08x}");
+        self.tell(
+            &format!("session {session}: END added, {stage} stopped without"),
+            json!({ "broke_off": { "session": session, "stage": stage } }),
+        )
+    }
+
+    fn close(&mut self, account: &Account) -> Result<()> {
+        let Report::File(path, file) = self else { return Ok(()) };
+        let (places, bytes) = account.damaged();
+        let sum = json!({ "total": {
+            "lost": account.lost(), "damaged_places": places, "damaged_bytes": bytes,
+        }});
+        writeln!(file, "{sum}")
+            .and_then(|()| file.flush())
+            .with_context(|| format!("--report {}", path.display()))
+    }
+
+    fn tell(&mut self, line: &str, entry: Value) -> Result<()> {
+        match self {
+            Report::Lines => {
+                eprintln!("repair-frames: {line}");
+                Ok(())
+            }
+            Report::File(path, file) => writeln!(file, "{entry}")
+                .with_context(|| format!("--report {}", path.display())),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! One test binary for all tools: what holds for all of them, then a module for each.
+
+mod contract;
+mod damage;
+mod interop;
+mod memory;
+mod spec;
+mod tidy;
+
+mod batch_frames;
+mod inspect_frames;
+mod pick_frames;
+mod repair_frames;
+mod sim_src;
+mod to_text;

@@ -1,0 +1,124 @@
+//! Memory is bounded by options, not by what comes.
+
+use framepipe_tests::pipe;
+use libframe::payload::Payload as _;
+use libframe::schema::{Channel, Dtype, Media, Stream};
+use libframe::wire::{Header, Kind, Record};
+
+const MIB: u64 = 1 << 20;
+const LIMIT: u64 = 32 * MIB;
+
+/// Every reader, with arguments that make it hold as much as it can.
+const READERS: &[&str] = &[
+    "pick-frames -c 0 --every 2",
+    "pick-frames",
+    "batch-frames -n 1000000",
+    "batch-frames --split",
+    "repair-frames -q",
+    "inspect-frames",
+    "to-text --bytes 100000000",
+];
+
+fn header(kind: Kind, stream: u16, session: u32) -> Header {
+    Header { kind, flags: 0, stream, session, seq: 0, time: 0, sent: 0 }
+}
+
+#[track_caller]
+fn check(what: &str, input: &[u8]) {
+    for tool in READERS {
+        let run = pipe(tool).input(input).run();
+        let peak = run.peaks[0];
+        assert!(peak > 0 && peak < LIMIT, "{tool}, {what}: {} KiB", peak / 1024);
+    }
+}
+
+#[test]
+fn records_up_to_the_limit() {
+    let mut bytes = Vec::new();
+    let stream = Stream { name: "big".into(), media: Media::Bytes, ..Stream::default() };
+    let announce = stream.to_bytes();
+    Record::new(header(Kind::STREAM, 1, 7), &announce).encode(&mut bytes);
+    for seq in 0..3 {
+        let payload = vec![seq as u8; 24 << 20];
+        Record::new(Header { seq, ..header(Kind::DATA, 1, 7) }, &payload).encode(&mut bytes);
+    }
+    // to-text shows what it is asked to show, and a line is made in one piece.
+    for tool in READERS.iter().filter(|tool| !tool.starts_with("to-text")) {
+        let run = pipe(tool).input(&bytes[..]).run();
+        assert!(run.peaks[0] < LIMIT, "{tool}: {} KiB", run.peaks[0] / 1024);
+    }
+}
+
+#[test]
+fn a_record_over_the_limit_is_refused_before_it_is_stored() {
+    let mut bytes = pipe("sim-src -n 10 --rate max").run().stdout;
+    let long = vec![1; 40 << 20];
+    Record::new(header(Kind::DATA, 1, 7), &long).encode(&mut bytes);
+    for tool in READERS {
+        let run = pipe(tool).input(&bytes[..]).run();
+        run.expect(&[3]);
+        assert!(run.peaks[0] < LIMIT, "{tool}: {} KiB", run.peaks[0] / 1024);
+    }
+    let run = pipe("pick-frames --max-record 64MiB").input(&bytes[..]).run();
+    assert_eq!(run.samples(), 11);
+}
+
+#[test]
+fn thousands_of_streams_and_sessions() {
+    let mut bytes = Vec::new();
+    for session in 0..20u32 {
+        for stream in 1..4000 {
+            Record::new(header(Kind::DATA, stream, session), b"x").encode(&mut bytes);
+        }
+    }
+    check("streams", &bytes);
+}
+
+#[test]
+fn descriptions_as_large_as_they_may_be() {
+    let stream = Stream {
+        name: "wide".into(),
+        media: Media::Samples,
+        dtype: Some(Dtype::F32),
+        shape: vec![16384],
+        channels: vec![Channel::default(); 16384],
+        ..Stream::default()
+    };
+    let payload = stream.to_bytes();
+    let mut bytes = Vec::new();
+    for number in 1..200 {
+        Record::new(header(Kind::STREAM, number, 7), &payload).encode(&mut bytes);
+    }
+    check("descriptions", &bytes);
+}
+
+#[test]
+fn noise() {
+    let mut state = 1u64;
+    let mut noise = vec![0; 20 << 20];
+    for chunk in noise.chunks_exact_mut(8) {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        chunk.copy_from_slice(&state.to_le_bytes());
+    }
+    check("noise", &noise);
+}
+
+#[test]
+fn a_million_records_and_ten_times_as_many_take_the_same() {
+    let peaks = |samples: u64| {
+        let line = format!(
+            "sim-src -n {samples} --rate max | pick-frames | batch-frames -n 50 \
+             | batch-frames --split | repair-frames | inspect-frames -f json"
+        );
+        let run = pipe(&line).run();
+        run.expect(&[0; 6]);
+        let streams = run.json()["sessions"][0]["streams"].clone();
+        assert_eq!(streams[0]["samples"], samples);
+        run.peaks
+    };
+    let (few, many) = (peaks(1_000_000), peaks(10_000_000));
+    for (few, many) in few.iter().zip(&many) {
+        assert!(*many < LIMIT, "{many}");
+        assert!(*many < few + MIB, "from {few} to {many} bytes");
+    }
+}

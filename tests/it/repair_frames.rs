@@ -1,0 +1,81 @@
+//! `repair-frames`
+
+use framepipe_tests::pipe;
+use libframe::payload::{End, Gap, Reason};
+use libframe::wire::Kind;
+
+/// A recording of 100 glove frames with a flipped bit, a cut and no end.
+fn damaged() -> Vec<u8> {
+    let mut bytes = pipe("sim-src glove -n 100 --rate max").run().stdout;
+    let data: Vec<_> =
+        (0..bytes.len() - 5).filter(|at| bytes[*at..].starts_with(b"\xD5FP1\x03")).collect();
+    bytes[data[10] + 100] ^= 4;
+    let cut = data[20] + 60..data[20] + 90;
+    let tail = data[99] + 10;
+    bytes.truncate(tail);
+    bytes.drain(cut);
+    bytes
+}
+
+#[test]
+fn a_damaged_recording_becomes_a_clean_one_that_tells_what_is_missing() {
+    let run = pipe("repair-frames").input(damaged()).run();
+    run.expect(&[3]);
+    assert_eq!(run.records().len(), run.events().len(), "no damage is left");
+    let numbers: Vec<_> = run.of_kind(&[Kind::DATA]).iter().map(|(h, _)| h.seq).collect();
+    let expected: Vec<_> = (0..99).filter(|seq| ![10, 20].contains(seq)).collect();
+    assert_eq!(numbers, expected);
+    let corrupt: Vec<_> = run
+        .payloads::<Gap>()
+        .into_iter()
+        .filter(|gap| gap.reason == Reason::Corrupt)
+        .map(|gap| (gap.first, gap.count))
+        .collect();
+    assert_eq!(corrupt, [(10, Some(1)), (20, Some(1))]);
+    assert_eq!(run.payloads::<End>().len(), 1);
+    for line in [
+        "320 bytes at byte",
+        "payload fails its checksum",
+        "glove: 1 missing from sample 10: corrupt",
+        "END added, sim-src stopped without",
+    ] {
+        run.expect_stderr(0, line);
+    }
+}
+
+#[test]
+fn repairing_twice_changes_nothing_more() {
+    let once = pipe("repair-frames -q").input(damaged()).run();
+    let twice = pipe("repair-frames -q").input(once.stdout.clone()).run();
+    twice.expect(&[3]);
+    assert_eq!(twice.of_kind(&[Kind::DATA, Kind::GAP]).len(), once.of_kind(&[Kind::DATA, Kind::GAP]).len());
+    assert_eq!(twice.payloads::<End>()[0].streams, once.payloads::<End>()[0].streams);
+}
+
+#[test]
+fn a_good_recording_stays_as_it_is() {
+    let run = pipe("sim-src glove camera:size=16x16 -n 50 --rate max | repair-frames").run();
+    run.expect(&[0, 0]).expect_silence();
+    assert_eq!(run.samples(), 100);
+}
+
+#[test]
+fn the_report_goes_to_a_file_if_asked_and_never_over_another() {
+    let path = std::env::temp_dir().join(format!("framepipe-report-{}", std::process::id()));
+    let line = format!("repair-frames --report {}", path.display());
+    pipe(&line).input(damaged()).run().expect(&[3]);
+    let report = std::fs::read_to_string(&path).unwrap();
+    let last: serde_json::Value = serde_json::from_str(report.lines().last().unwrap()).unwrap();
+    assert_eq!((last["total"]["lost"].as_u64(), last["total"]["damaged_places"].as_u64()), (Some(2), Some(3)));
+    pipe(&line).input(damaged()).run().expect(&[1]).expect_stderr(0, "File exists");
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn reads_a_file_as_well_as_stdin() {
+    let path = std::env::temp_dir().join(format!("framepipe-damaged-{}", std::process::id()));
+    std::fs::write(&path, damaged()).unwrap();
+    let run = pipe(&format!("repair-frames {}", path.display())).run();
+    assert_eq!(run.expect(&[3]).samples(), 97);
+    std::fs::remove_file(path).unwrap();
+}
