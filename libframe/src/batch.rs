@@ -119,7 +119,8 @@ impl<'a> Samples<'a> {
             true => count != 0 && rest.len().is_multiple_of(count),
             false => sum_of(sizes) == rest.len() as u64,
         };
-        if !whole && !(count == 0 && rest.is_empty()) {
+        let empty = count == 0 && rest.is_empty();
+        if !(whole || empty) {
             return Err(BatchError::Uneven { n, len: rest.len() });
         }
         let header = record.header;
@@ -150,7 +151,7 @@ impl<'a> Samples<'a> {
     /// The samples in order.
     pub fn iter(&self) -> impl Iterator<Item = Sample<'a>> + use<'a> {
         let Samples { header, n, offsets, device_times, sizes, bytes } = *self;
-        let each = if n == 0 { 0 } else { bytes.len() / n };
+        let each = bytes.len().checked_div(n).unwrap_or(0);
         let mut at = 0;
         (0..n).map(move |i| {
             let size = number(sizes, i).map_or(each, |n| u32::from_le_bytes(n) as usize);
@@ -202,9 +203,12 @@ impl Builder {
     /// Adds a sample. Returns false, and adds nothing, if it cannot be in this batch: its
     /// number does not follow, it has a device time and the others none, its size differs
     /// in a stream of a fixed size, or the payload would be over `limit` bytes. A batch
-    /// that is empty takes any sample.
+    /// that is empty takes any sample that a record can hold.
     pub fn push(&mut self, header: &Header, sample: &Sample<'_>, limit: usize) -> bool {
         match &self.header {
+            None if self.payload_len() + sample.bytes.len() + 20 > MAX_PAYLOAD => {
+                return false;
+            }
             None => {
                 let flags =
                     if sample.device_time.is_some() { FLAG_DEVICE_TIME } else { 0 };
@@ -280,19 +284,19 @@ impl Builder {
     }
 }
 
-/// A sample as a DATA record; `payload` is a buffer that is used again.
+/// A sample as a DATA record; `payload` is a buffer for those that need one.
 pub fn data_record<'a>(
     header: &Header,
-    sample: &Sample<'_>,
+    sample: &Sample<'a>,
     payload: &'a mut Vec<u8>,
 ) -> Record<'a> {
-    payload.clear();
-    let mut flags = 0;
-    if let Some(time) = sample.device_time {
-        payload.extend_from_slice(&time.to_le_bytes());
-        flags = FLAG_DEVICE_TIME;
-    }
-    payload.extend_from_slice(sample.bytes);
     let (seq, time) = (sample.seq, sample.time);
-    Record::new(Header { kind: Kind::DATA, flags, seq, time, ..*header }, payload)
+    let header = Header { kind: Kind::DATA, flags: 0, seq, time, ..*header };
+    let Some(device_time) = sample.device_time else {
+        return Record::new(header, sample.bytes);
+    };
+    payload.clear();
+    payload.extend_from_slice(&device_time.to_le_bytes());
+    payload.extend_from_slice(sample.bytes);
+    Record::new(Header { flags: FLAG_DEVICE_TIME, ..header }, payload)
 }

@@ -126,7 +126,7 @@ enum Found {
 /// What a check of the header at the start found.
 enum Check {
     Holds(Sealed),
-    Fails(Cause),
+    Fails(Cause, Option<Header>),
 }
 
 impl Decoder {
@@ -234,7 +234,7 @@ impl Decoder {
                         return Some(found);
                     }
                 }
-                Check::Fails(cause) => self.begin_damage(cause, None),
+                Check::Fails(cause, header) => self.begin_damage(cause, header),
             }
         }
     }
@@ -245,17 +245,18 @@ impl Decoder {
         let rest = &self.buf[self.start..self.end];
         let Some(bytes) = rest.first_chunk() else {
             let cut = self.closed && !rest.is_empty();
-            return cut.then(|| Check::Fails(self.cause_of(rest, Cause::Truncated)));
+            return cut
+                .then(|| Check::Fails(self.cause_of(rest, Cause::Truncated), None));
         };
         match header_in(bytes) {
             Some(Ok(sealed)) if sealed.length as usize <= self.limit => {
                 Some(Check::Holds(sealed))
             }
-            Some(Ok(Sealed { length, .. })) => {
-                Some(Check::Fails(Cause::TooLong { length }))
+            Some(Ok(Sealed { length, header, .. })) => {
+                Some(Check::Fails(Cause::TooLong { length }, Some(header)))
             }
-            Some(Err(digit)) => Some(Check::Fails(Cause::Version { digit })),
-            None => Some(Check::Fails(self.cause_of(rest, Cause::Header))),
+            Some(Err(digit)) => Some(Check::Fails(Cause::Version { digit }, None)),
+            None => Some(Check::Fails(self.cause_of(rest, Cause::Header), None)),
         }
     }
 
@@ -263,7 +264,8 @@ impl Decoder {
     /// stands at the very start, a record was there, and it is damaged.
     fn cause_of(&self, rest: &[u8], cause: Cause) -> Cause {
         let alike = rest.iter().zip(MAGIC).filter(|(a, b)| **a == *b).count();
-        if self.joined || alike >= 3 { cause } else { Cause::Late }
+        let most = rest.len().min(MAGIC.len() - 1);
+        if self.joined || alike >= most { cause } else { Cause::Late }
     }
 
     /// Checks the payload of the record at the start: the outer `None` asks for more
@@ -286,26 +288,38 @@ impl Decoder {
         if self.sum == sealed.payload_crc {
             return Some(Some(Found::Record(sealed)));
         }
-        // The length stood under the header's CRC, so if a header follows, just this
-        // record is damaged, and what its payload holds must not be taken for records.
-        let next = at + len;
-        let rest = &self.buf[next..self.end];
-        match rest.first_chunk() {
-            Some(bytes) if header_in(bytes).is_some() => {}
-            None if self.closed && rest.is_empty() => {}
+        self.judge_payload(sealed)
+    }
+
+    /// Finds where the damage ends whose payload fails; returns what `check_payload` does.
+    ///
+    /// The length stood under the header's CRC, so if a header follows, just this record
+    /// is damaged, and what its payload holds must not be taken for records.
+    #[cold]
+    fn judge_payload(&mut self, sealed: Sealed) -> Option<Option<Found>> {
+        let from = self.start + HEADER_LEN;
+        let to = from + sealed.length as usize;
+        let rest = &self.buf[to..self.end];
+        let after = match rest.first_chunk() {
+            Some(bytes) => header_in(bytes),
             None if !self.closed => return None,
-            _ => {
-                self.begin_damage(Cause::Payload, Some(sealed.header));
-                return Some(None);
-            }
-        }
+            None if rest.is_empty() => Some(Ok(sealed)),
+            None => None,
+        };
+        let Some(after) = after else {
+            self.begin_damage(Cause::Payload, Some(sealed.header));
+            return Some(None);
+        };
+        let after = after.map_or(sealed.header.session, |after| after.header.session);
+        let sessions = [sealed.header.session, after];
+        let end = from + records_at_end(&self.buf[from..to], sessions);
         let damage = Damage {
             offset: self.base + self.start as u64,
-            bytes: (HEADER_LEN + len) as u64,
+            bytes: (end - self.start) as u64,
             cause: Cause::Payload,
             header: Some(sealed.header),
         };
-        self.advance_to(next);
+        self.advance_to(end);
         Some(Some(Found::Damage(damage)))
     }
 
@@ -375,10 +389,38 @@ impl Decoder {
             }
             _ => 0,
         };
-        // A payload that fails is judged by the header after it, so there is room for it;
-        // and there is always some, for a caller that pushes much and pulls late.
+        // A payload that fails is judged by the header after it, so there is room for it.
+        // And there is always some, for a caller that pushes much and pulls late: none
+        // would look like the end of the input.
         AT_REST.max(record.max(rest.len()) + READ_AHEAD)
     }
+}
+
+/// Where the records of these sessions begin that a payload which fails ends with, or its
+/// length if there are none.
+///
+/// If bytes were lost from a payload, its length reaches over the records after it, and may
+/// end just where one of them does. Their session tells them from a recording that was sent
+/// as a payload. No header is looked at twice, so hostile bytes cost no more than others.
+fn records_at_end(payload: &[u8], sessions: [u32; 2]) -> usize {
+    let header_at = |at: usize| match header_in(payload.get(at..)?.first_chunk()?) {
+        Some(Ok(sealed)) if sessions.contains(&sealed.header.session) => Some(sealed),
+        _ => None,
+    };
+    let mut from = 0;
+    while let Some(found) = memmem::find(&payload[from..], &MAGIC) {
+        let first = from + found;
+        let (mut last, mut end) = (first, first);
+        while let Some(sealed) = header_at(end) {
+            last = end;
+            end = last + HEADER_LEN + sealed.length as usize;
+        }
+        if end == payload.len() {
+            return first;
+        }
+        from = last + 1;
+    }
+    payload.len()
 }
 
 /// A header that holds: of this version, or of another, whose digit is then the error.

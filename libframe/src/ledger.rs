@@ -59,8 +59,9 @@ impl StreamLedger {
             self.next = seq;
         }
         if seq == self.next {
+            // Not `n`, which numbers at the very end of a u64 would cut short.
+            self.samples = self.samples.saturating_add(end - seq);
             self.next = end;
-            self.samples += n;
             return None;
         }
         self.take_out_of_order(seq, end)
@@ -71,13 +72,14 @@ impl StreamLedger {
         let old = seq..end.min(self.next);
         if !old.is_empty() {
             let filled = self.fill(&old);
-            self.reordered += filled;
-            self.samples += filled;
-            self.duplicates += (old.end - old.start) - filled;
+            let again = (old.end - old.start).saturating_sub(filled);
+            self.reordered = self.reordered.saturating_add(filled);
+            self.samples = self.samples.saturating_add(filled);
+            self.duplicates = self.duplicates.saturating_add(again);
         }
         let hole = self.next..seq;
         if end > self.next {
-            self.samples += end - seq.max(self.next);
+            self.samples = self.samples.saturating_add(end - seq.max(self.next));
             self.next = end;
         }
         (!hole.is_empty()).then_some(hole)
@@ -132,10 +134,10 @@ impl StreamLedger {
     fn book(&mut self, gap: &Gap, samples: u64) -> usize {
         let loss = self.loss(gap.reason, &gap.stage);
         if let Some(entry) = self.losses.get_mut(loss) {
-            entry.samples += samples;
+            entry.samples = entry.samples.saturating_add(samples);
             entry.places += 1;
         }
-        self.lost += samples;
+        self.lost = self.lost.saturating_add(samples);
         loss
     }
 
@@ -156,7 +158,7 @@ impl StreamLedger {
         let holes = std::mem::take(&mut self.holes);
         for Hole { range, loss } in holes {
             let n = overlap(&range, came);
-            filled += n;
+            filled = n.saturating_add(filled);
             if let Some(entry) = self.losses.get_mut(loss) {
                 entry.samples = entry.samples.saturating_sub(n);
             }
@@ -166,6 +168,9 @@ impl StreamLedger {
             let rest = parts.into_iter().filter(|range| !range.is_empty());
             self.holes.extend(rest.map(|range| Hole { range, loss }));
         }
+        // Samples in the middle of a hole leave two.
+        let excess = self.holes.len().saturating_sub(MAX_HOLES);
+        self.holes.drain(..excess);
         self.lost = self.lost.saturating_sub(filled);
         filled
     }

@@ -205,16 +205,18 @@ impl<'a> Record<'a> {
 
     /// How far the record advances its stream: 1 for DATA, the count of a BATCH, else 0.
     ///
-    /// A BATCH whose own count is nonsense counts as what it says here; reading it
-    /// through [`crate::batch::Batch::parse`] gives the error.
+    /// A BATCH too short for the times of the samples it claims counts as none: taken at
+    /// its word, it would make all that follows look like samples that came before.
+    /// Reading it through [`crate::batch::Samples::parse`] gives the error.
     #[inline]
     pub fn samples(&self) -> u64 {
         match self.header.kind {
             Kind::DATA => 1,
-            Kind::BATCH => self
-                .payload
-                .first_chunk()
-                .map_or(0, |n| u64::from(u32::from_le_bytes(*n))),
+            Kind::BATCH => {
+                let n = self.payload.first_chunk().map_or(0, |n| u32::from_le_bytes(*n));
+                let fits = self.payload.len().saturating_sub(8) / 8 >= n as usize;
+                if fits { u64::from(n) } else { 0 }
+            }
             _ => 0,
         }
     }

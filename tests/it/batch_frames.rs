@@ -40,9 +40,7 @@ fn a_batch_that_is_old_enough_goes_out_while_the_input_is_silent() {
     let mut started =
         pipe("batch-frames --every 100ms").input_left_open(&recording[..end]).start();
     let has_batch = |bytes: &[u8]| {
-        let is_batch = |event: &Event| {
-            matches!(event, Event::Record(header, _) if header.kind == Kind::BATCH)
-        };
+        let is_batch = |event: &Event| matches!(event, Event::Record(header, _) if header.kind == Kind::BATCH);
         decode(bytes).iter().any(is_batch)
     };
     started.until_stdout(has_batch).after(Duration::from_millis(10)).close_stdin();
@@ -67,7 +65,8 @@ fn a_gap_ends_a_batch_and_keeps_its_place() {
 
 #[test]
 fn a_batch_is_closed_before_it_is_large() {
-    let line = "sim-src camera:format=gray,size=500x500 -n 20 --rate max | batch-frames -n 20";
+    let line =
+        "sim-src camera:format=gray,size=500x500 -n 20 --rate max | batch-frames -n 20";
     let run = pipe(line).run();
     let batches = run.expect(&[0, 0]).of_kind(&[Kind::BATCH]);
     assert!(batches.iter().all(|(_, payload)| payload.len() <= 1 << 20));

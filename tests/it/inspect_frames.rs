@@ -31,7 +31,8 @@ fn text_and_json_agree() {
     json.expect(&[3]);
     let stream = json.json()["sessions"][0]["streams"][0].clone();
     let (samples, lost) = (stream["samples"].to_string(), stream["lost"].to_string());
-    let row = text.text().lines().find(|line| line.contains("u8 × 272")).unwrap().to_owned();
+    let row =
+        text.text().lines().find(|line| line.contains("u8 × 272")).unwrap().to_owned();
     let words: Vec<_> = row.split_whitespace().collect();
     assert!(words.contains(&samples.as_str()) && words.contains(&lost.as_str()), "{row}");
 }
@@ -43,14 +44,18 @@ fn damage_is_listed_with_its_place() {
     bytes[at] ^= 1;
     let run = pipe("inspect-frames -f json").input(bytes).run();
     let input = run.expect(&[3]).json()["input"].clone();
-    assert_eq!((input["damaged_places"].as_u64(), input["damaged_bytes"].as_u64()), (Some(1), Some(320)));
+    assert_eq!(
+        (input["damaged_places"].as_u64(), input["damaged_bytes"].as_u64()),
+        (Some(1), Some(320))
+    );
     let offset = input["places"][0]["offset"].as_u64().unwrap() as usize;
     assert!((offset..offset + 320).contains(&at));
 }
 
 #[test]
 fn several_files_are_read_as_one() {
-    let dir = std::env::temp_dir().join(format!("framepipe-inspect-{}", std::process::id()));
+    let dir =
+        std::env::temp_dir().join(format!("framepipe-inspect-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let paths = ["a.frames", "b.frames"].map(|name| {
         let path = dir.join(name);

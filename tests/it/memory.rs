@@ -10,7 +10,8 @@ const LIMIT: u64 = 32 * MIB;
 
 /// Every reader, with arguments that make it hold as much as it can.
 const READERS: &[&str] = &[
-    "pick-frames -c 0 --every 2",
+    "pick-frames --every 2",
+    "pick-frames -c 0",
     "pick-frames",
     "batch-frames -n 1000000",
     "batch-frames --split",
@@ -40,7 +41,8 @@ fn records_up_to_the_limit() {
     Record::new(header(Kind::STREAM, 1, 7), &announce).encode(&mut bytes);
     for seq in 0..3 {
         let payload = vec![seq as u8; 24 << 20];
-        Record::new(Header { seq, ..header(Kind::DATA, 1, 7) }, &payload).encode(&mut bytes);
+        Record::new(Header { seq, ..header(Kind::DATA, 1, 7) }, &payload)
+            .encode(&mut bytes);
     }
     // to-text shows what it is asked to show, and a line is made in one piece.
     for tool in READERS.iter().filter(|tool| !tool.starts_with("to-text")) {

@@ -16,7 +16,8 @@ fn names(report: &Value) -> Vec<&str> {
     streams.iter().map(|stream| stream["name"].as_str().unwrap()).collect()
 }
 
-const THREE: &str = "sim-src glove:name=left glove:name=right camera:size=32x32 -n 50 --rate max";
+const THREE: &str =
+    "sim-src glove:name=left glove:name=right camera:size=32x32 -n 50 --rate max";
 
 #[test]
 fn streams_are_chosen_by_name_pattern_number_and_medium() {
@@ -37,12 +38,15 @@ fn streams_are_chosen_by_name_pattern_number_and_medium() {
 #[test]
 fn channels_are_cut_out_of_samples_and_description() {
     for form in ["", "| batch-frames -n 7"] {
-        let line = format!("sim-src sine:channels=5 -n 40 --rate max {form} | pick-frames -c ch4,1");
+        let line = format!(
+            "sim-src sine:channels=5 -n 40 --rate max {form} | pick-frames -c ch4,1"
+        );
         let run = pipe(&line).run();
         let stream = run.payloads::<Stream>().pop().unwrap();
         let labels: Vec<_> = stream.channels.iter().map(|c| c.label.as_str()).collect();
         assert_eq!((labels, stream.shape), (vec!["ch4", "ch2"], vec![2]));
-        let whole = pipe("sim-src sine:channels=5 -n 40 --rate max | to-text -f csv").run();
+        let whole =
+            pipe("sim-src sine:channels=5 -n 40 --rate max | to-text -f csv").run();
         let cut = pipe(&format!("{line} | to-text -f csv")).run();
         for (whole, cut) in whole.text().lines().zip(cut.text().lines()).skip(1) {
             let whole: Vec<_> = whole.split(',').skip(5).collect();
@@ -66,7 +70,10 @@ fn every_nth_is_numbered_anew_and_nothing_counts_as_lost() {
         let (run, report) = inspect(&line);
         let stream = &report["sessions"][0]["streams"][0];
         assert!(run.codes().iter().all(|code| *code == 0), "{}", run.everything());
-        assert_eq!((stream["samples"].as_u64(), stream["lost"].as_u64()), (Some(100), Some(0)));
+        assert_eq!(
+            (stream["samples"].as_u64(), stream["lost"].as_u64()),
+            (Some(100), Some(0))
+        );
         assert_eq!(stream["nominal_rate"], 10.0);
         assert_eq!(stream["next_seq"], 100);
     }
@@ -77,7 +84,8 @@ fn a_gap_is_thinned_with_its_stream() {
     let line = "sim-src -n 10000 --rate max --fault gap=20% | pick-frames --every 10";
     let (run, report) = inspect(line);
     let stream = &report["sessions"][0]["streams"][0];
-    let (samples, lost) = (stream["samples"].as_u64().unwrap(), stream["lost"].as_u64().unwrap());
+    let (samples, lost) =
+        (stream["samples"].as_u64().unwrap(), stream["lost"].as_u64().unwrap());
     assert_eq!(samples + lost, 1000, "{}", run.everything());
     assert!((100..300).contains(&lost), "{lost}");
 }
@@ -85,21 +93,28 @@ fn a_gap_is_thinned_with_its_stream() {
 #[test]
 fn a_time_range_keeps_its_numbers_and_nothing_counts_as_lost() {
     for form in ["", "| batch-frames -n 7"] {
-        let line = format!("sim-src -n 1000 --rate max {form} | pick-frames --start 2s --end 5s");
+        let line = format!(
+            "sim-src -n 1000 --rate max {form} | pick-frames --start 2s --end 5s"
+        );
         let (run, report) = inspect(&line);
         assert!(run.codes().iter().all(|code| *code == 0), "{}", run.everything());
         let stream = &report["sessions"][0]["streams"][0];
         // 100 a second; the first comes a moment after the session's start.
-        assert_eq!((stream["first_seq"].as_u64(), stream["samples"].as_u64()), (Some(200), Some(300)));
+        assert_eq!(
+            (stream["first_seq"].as_u64(), stream["samples"].as_u64()),
+            (Some(200), Some(300))
+        );
     }
 }
 
 #[test]
 fn wall_clock_times_select_too() {
-    let run = pipe("sim-src -n 10 --rate max | pick-frames --end 2001-01-01T00:00:00Z").run();
+    let run =
+        pipe("sim-src -n 10 --rate max | pick-frames --end 2001-01-01T00:00:00Z").run();
     assert_eq!(run.expect(&[0, 0]).samples(), 0);
     assert_eq!(run.payloads::<Stream>().len(), 1, "an empty stream is still a stream");
-    let run = pipe("sim-src -n 10 --rate max | pick-frames --start 2001-01-01T00:00:00Z").run();
+    let run =
+        pipe("sim-src -n 10 --rate max | pick-frames --start 2001-01-01T00:00:00Z").run();
     assert_eq!(run.expect(&[0, 0]).samples(), 10);
 }
 
@@ -109,7 +124,8 @@ fn without_options_all_passes_as_it_was() {
     let before = run.of_kind(&[Kind::DATA, Kind::STREAM]);
     let after = pipe("pick-frames").input(run.stdout).run();
     let strip = |records: Vec<(libframe::wire::Header, Vec<u8>)>| -> Vec<_> {
-        let strip = |(header, payload)| (libframe::wire::Header { sent: 0, ..header }, payload);
+        let strip =
+            |(header, payload)| (libframe::wire::Header { sent: 0, ..header }, payload);
         records.into_iter().map(strip).collect()
     };
     assert_eq!(strip(after.of_kind(&[Kind::DATA, Kind::STREAM])), strip(before));

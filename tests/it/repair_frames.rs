@@ -7,8 +7,9 @@ use libframe::wire::Kind;
 /// A recording of 100 glove frames with a flipped bit, a cut and no end.
 fn damaged() -> Vec<u8> {
     let mut bytes = pipe("sim-src glove -n 100 --rate max").run().stdout;
-    let data: Vec<_> =
-        (0..bytes.len() - 5).filter(|at| bytes[*at..].starts_with(b"\xD5FP1\x03")).collect();
+    let data: Vec<_> = (0..bytes.len() - 5)
+        .filter(|at| bytes[*at..].starts_with(b"\xD5FP1\x03"))
+        .collect();
     bytes[data[10] + 100] ^= 4;
     let cut = data[20] + 60..data[20] + 90;
     let tail = data[99] + 10;
@@ -48,32 +49,42 @@ fn repairing_twice_changes_nothing_more() {
     let once = pipe("repair-frames -q").input(damaged()).run();
     let twice = pipe("repair-frames -q").input(once.stdout.clone()).run();
     twice.expect(&[3]);
-    assert_eq!(twice.of_kind(&[Kind::DATA, Kind::GAP]).len(), once.of_kind(&[Kind::DATA, Kind::GAP]).len());
+    assert_eq!(
+        twice.of_kind(&[Kind::DATA, Kind::GAP]).len(),
+        once.of_kind(&[Kind::DATA, Kind::GAP]).len()
+    );
     assert_eq!(twice.payloads::<End>()[0].streams, once.payloads::<End>()[0].streams);
 }
 
 #[test]
 fn a_good_recording_stays_as_it_is() {
-    let run = pipe("sim-src glove camera:size=16x16 -n 50 --rate max | repair-frames").run();
+    let run =
+        pipe("sim-src glove camera:size=16x16 -n 50 --rate max | repair-frames").run();
     run.expect(&[0, 0]).expect_silence();
     assert_eq!(run.samples(), 100);
 }
 
 #[test]
 fn the_report_goes_to_a_file_if_asked_and_never_over_another() {
-    let path = std::env::temp_dir().join(format!("framepipe-report-{}", std::process::id()));
+    let path =
+        std::env::temp_dir().join(format!("framepipe-report-{}", std::process::id()));
     let line = format!("repair-frames --report {}", path.display());
     pipe(&line).input(damaged()).run().expect(&[3]);
     let report = std::fs::read_to_string(&path).unwrap();
-    let last: serde_json::Value = serde_json::from_str(report.lines().last().unwrap()).unwrap();
-    assert_eq!((last["total"]["lost"].as_u64(), last["total"]["damaged_places"].as_u64()), (Some(2), Some(3)));
+    let last: serde_json::Value =
+        serde_json::from_str(report.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (last["total"]["lost"].as_u64(), last["total"]["damaged_places"].as_u64()),
+        (Some(2), Some(3))
+    );
     pipe(&line).input(damaged()).run().expect(&[1]).expect_stderr(0, "File exists");
     std::fs::remove_file(path).unwrap();
 }
 
 #[test]
 fn reads_a_file_as_well_as_stdin() {
-    let path = std::env::temp_dir().join(format!("framepipe-damaged-{}", std::process::id()));
+    let path =
+        std::env::temp_dir().join(format!("framepipe-damaged-{}", std::process::id()));
     std::fs::write(&path, damaged()).unwrap();
     let run = pipe(&format!("repair-frames {}", path.display())).run();
     assert_eq!(run.expect(&[3]).samples(), 97);

@@ -9,7 +9,8 @@ use libframe::wire::Kind;
 fn payloads(line: &str) -> Vec<(u16, u64, Vec<u8>)> {
     let run = pipe(line).run();
     let records = run.of_kind(&[Kind::DATA, Kind::BATCH]).into_iter();
-    let mut all: Vec<_> = records.map(|(h, payload)| (h.stream, h.seq, payload)).collect();
+    let mut all: Vec<_> =
+        records.map(|(h, payload)| (h.stream, h.seq, payload)).collect();
     all.sort();
     all.dedup();
     all
@@ -17,7 +18,8 @@ fn payloads(line: &str) -> Vec<(u16, u64, Vec<u8>)> {
 
 #[test]
 fn every_kind_of_stream_is_described_and_comes() {
-    let line = "sim-src glove camera:size=64x48 ephys control thermal sine --duration 600ms";
+    let line =
+        "sim-src glove camera:size=64x48 ephys control thermal sine --duration 600ms";
     let run = pipe(line).run();
     run.expect(&[0]).expect_silence();
     let names: Vec<_> = run.payloads::<Stream>().into_iter().map(|s| s.name).collect();
@@ -39,13 +41,18 @@ fn the_same_seed_gives_the_same_payloads_at_any_rate_and_with_faults() {
         all.iter().filter(|(stream, ..)| *stream == 1).cloned().collect()
     };
     assert_eq!(glove(&plain).len(), 600);
-    let faulty = payloads("sim-src glove -n 600 --rate max --seed 5 --fault reorder=10% --fault dup=10%");
+    let faulty = payloads(
+        "sim-src glove -n 600 --rate max --seed 5 --fault reorder=10% --fault dup=10%",
+    );
     assert_eq!(glove(&plain), glove(&faulty));
     assert_ne!(plain, payloads("sim-src glove ephys -n 600 --rate max --seed 6"));
     // A glove moves in its own time, so another rate is another signal; blocks of the
     // amplifier keep theirs.
     let ephys = |all: &[(u16, u64, Vec<u8>)]| {
-        all.iter().filter(|(stream, ..)| *stream == 2).map(|(_, seq, _)| *seq).collect::<Vec<_>>()
+        all.iter()
+            .filter(|(stream, ..)| *stream == 2)
+            .map(|(_, seq, _)| *seq)
+            .collect::<Vec<_>>()
     };
     assert_eq!(ephys(&plain), ephys(&slow));
 }
@@ -73,7 +80,9 @@ fn samples_that_a_device_admits_to_have_lost_are_gaps() {
 #[test]
 fn what_is_dropped_doubled_or_swapped_is_found_downstream() {
     let inspect = |fault: &str| {
-        let line = format!("sim-src -n 10000 --rate max --fault {fault} | inspect-frames -f json");
+        let line = format!(
+            "sim-src -n 10000 --rate max --fault {fault} | inspect-frames -f json"
+        );
         let run = pipe(&line).run();
         (run.codes(), run.json()["sessions"][0]["streams"][0].clone())
     };
@@ -86,12 +95,16 @@ fn what_is_dropped_doubled_or_swapped_is_found_downstream() {
     assert!(stream["duplicates"].as_u64() > Some(50));
     let (_, stream) = inspect("reorder=1%");
     assert!(stream["reordered"].as_u64() > Some(50));
-    assert_eq!((stream["lost"].as_u64(), stream["samples"].as_u64()), (Some(0), Some(10_000)));
+    assert_eq!(
+        (stream["lost"].as_u64(), stream["samples"].as_u64()),
+        (Some(0), Some(10_000))
+    );
 }
 
 #[test]
 fn flipped_bits_cost_exactly_their_records() {
-    let line = "sim-src glove -n 20000 --rate max --fault flip=0.5% | inspect-frames -f json";
+    let line =
+        "sim-src glove -n 20000 --rate max --fault flip=0.5% | inspect-frames -f json";
     let run = pipe(line).run();
     run.expect(&[0, 3]);
     let report = run.json();
@@ -119,7 +132,8 @@ fn bursts_and_stalls_show_in_the_capture_times() {
 
 #[test]
 fn a_drifting_device_clock_runs_ahead_of_the_host() {
-    let run = pipe("sim-src ephys:channels=1 -n 3000000 --rate max --fault drift=50ppm").run();
+    let run =
+        pipe("sim-src ephys:channels=1 -n 3000000 --rate max --fault drift=50ppm").run();
     let last = run.of_kind(&[Kind::BATCH]).pop().unwrap();
     let n = u32::from_le_bytes(*last.1.first_chunk().unwrap()) as usize;
     let at = 8 + n * 8 + (n - 1) * 8;

@@ -7,13 +7,16 @@ use serde_json::Value;
 
 fn lines(line: &str) -> Vec<Value> {
     let run = pipe(line).run();
-    let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+    let parse =
+        |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
     run.text().lines().map(parse).collect()
 }
 
 #[test]
 fn ndjson_has_every_kind_of_record() {
-    let all = lines("sim-src control glove camera:size=16x16 -n 2 --rate max --fault gap=20% | to-text");
+    let all = lines(
+        "sim-src control glove camera:size=16x16 -n 2 --rate max --fault gap=20% | to-text",
+    );
     let kinds: std::collections::BTreeSet<_> =
         all.iter().map(|line| line["kind"].as_str().unwrap()).collect();
     for kind in ["session", "stream", "data", "gap", "clock", "stats", "end"] {
@@ -24,7 +27,9 @@ fn ndjson_has_every_kind_of_record() {
 #[test]
 fn samples_are_numbers_and_batches_are_taken_apart() {
     let plain = lines("sim-src control -n 20 --rate max --seed 3 | to-text -k data");
-    let batched = lines("sim-src control -n 20 --rate max --seed 3 | batch-frames -n 6 | to-text -k data");
+    let batched = lines(
+        "sim-src control -n 20 --rate max --seed 3 | batch-frames -n 6 | to-text -k data",
+    );
     assert_eq!(plain.len(), 20);
     for (a, b) in plain.iter().zip(&batched) {
         for key in ["seq", "values", "device_time", "stream"] {
@@ -37,7 +42,8 @@ fn samples_are_numbers_and_batches_are_taken_apart() {
 #[test]
 fn times_are_what_was_asked_for() {
     let time = |format: &str| {
-        let all = lines(&format!("sim-src -n 1 --rate max | to-text -k data --times {format}"));
+        let all =
+            lines(&format!("sim-src -n 1 --rate max | to-text -k data --times {format}"));
         all[0]["time"].clone()
     };
     assert!(time("rfc3339").as_str().unwrap().ends_with('Z'));
@@ -64,7 +70,11 @@ fn csv_is_a_table_that_python_reads() {
 #[test]
 fn csv_says_what_is_missing_in_a_note() {
     let run = pipe("sim-src -n 100 --rate max --fault gap=10% | to-text -f csv").run();
-    assert!(run.text().lines().any(|line| line.contains(",gap,") && line.contains("missing from")));
+    assert!(
+        run.text()
+            .lines()
+            .any(|line| line.contains(",gap,") && line.contains("missing from"))
+    );
 }
 
 #[test]
@@ -78,7 +88,8 @@ fn csv_of_a_stream_that_comes_late_is_a_failure_and_not_a_silent_loss() {
 #[test]
 fn a_slow_stream_is_shown_as_it_comes() {
     let mut started = pipe("sim-src --rate 20 | to-text -k data -f ndjson").start();
-    started.until_stdout(|bytes| bytes.iter().filter(|byte| **byte == b'\n').count() >= 3);
+    started
+        .until_stdout(|bytes| bytes.iter().filter(|byte| **byte == b'\n').count() >= 3);
     started.signal_all(rustix::process::Signal::TERM).after(Duration::from_millis(1));
     started.wait().expect(&[0, 0]);
 }

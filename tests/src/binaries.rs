@@ -13,7 +13,9 @@ pub fn root() -> &'static Path {
 /// The names of all tools.
 pub fn tools() -> BTreeSet<String> {
     let entries = std::fs::read_dir(root().join("tools")).expect("tools/");
-    entries.map(|e| e.expect("an entry").file_name().into_string().expect("UTF-8")).collect()
+    entries
+        .map(|e| e.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .collect()
 }
 
 /// The path of a tool's binary, or the name itself for other programs.

@@ -41,7 +41,9 @@ pub fn decode(bytes: &[u8]) -> Vec<Event> {
         }
         while let Some(item) = decoder.pull() {
             events.push(match item {
-                Item::Record(record) => Event::Record(record.header, record.payload.to_vec()),
+                Item::Record(record) => {
+                    Event::Record(record.header, record.payload.to_vec())
+                }
                 Item::Damage(damage) => Event::Damage(damage),
             });
         }
@@ -52,7 +54,8 @@ pub fn decode(bytes: &[u8]) -> Vec<Event> {
 impl Run {
     /// Exit codes; minus the signal's number for death by one.
     pub fn codes(&self) -> Vec<i32> {
-        let code = |s: &ExitStatus| s.code().or(s.signal().map(|n| -n)).unwrap_or(i32::MIN);
+        let code =
+            |s: &ExitStatus| s.code().or(s.signal().map(|n| -n)).unwrap_or(i32::MIN);
         self.statuses.iter().map(code).collect()
     }
 
@@ -135,7 +138,9 @@ impl Run {
     #[track_caller]
     pub fn samples(&self) -> u64 {
         let count = |(header, payload): (Header, Vec<u8>)| match header.kind {
-            Kind::BATCH => u64::from(u32::from_le_bytes(*payload.first_chunk().expect("n"))),
+            Kind::BATCH => {
+                u64::from(u32::from_le_bytes(*payload.first_chunk().expect("n")))
+            }
             _ => 1,
         };
         self.of_kind(&[Kind::DATA, Kind::BATCH]).into_iter().map(count).sum()

@@ -108,7 +108,9 @@ impl Account {
         }
         if self.damaged_places > 0 {
             let (places, bytes) = (self.damaged_places, self.damaged_bytes);
-            eprintln!("{name}: input damaged, places: {places}, unreadable bytes: {bytes}");
+            eprintln!(
+                "{name}: input damaged, places: {places}, unreadable bytes: {bytes}"
+            );
         }
         if self.malformed > 0 {
             let n = self.malformed;

@@ -134,7 +134,8 @@ pub(super) fn parse<A: Parser>(role: Role) -> Result<(A, Common), u8> {
 /// The tool's own options, then those of its role that it does not define itself.
 fn command<A: Parser>(role: Role) -> Command {
     let own = A::command();
-    let shorts: BTreeSet<char> = own.get_arguments().filter_map(|a| a.get_short()).collect();
+    let shorts: BTreeSet<char> =
+        own.get_arguments().filter_map(|a| a.get_short()).collect();
     let unfit: &[&str] = match role {
         Role::Source => &["max_record"],
         Role::Filter | Role::Sink => &["queue", "overflow"],
@@ -193,7 +194,9 @@ fn generate(mut command: Command, what: Generate) -> u8 {
 /// terminal they were made on.
 fn plain_help(arg: clap::Arg) -> clap::Arg {
     match arg.get_action() {
-        ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong => arg.help("Print help"),
+        ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong => {
+            arg.help("Print help")
+        }
         _ => arg,
     }
 }
@@ -214,8 +217,9 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
 
 /// Reads a size like `64MiB`, in bytes.
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    let size: bytesize::ByteSize =
-        text.parse().map_err(|_| format!("{text:?} is no size; say 500kB, 64MiB, 1GiB"))?;
+    let size: bytesize::ByteSize = text
+        .parse()
+        .map_err(|_| format!("{text:?} is no size; say 500kB, 64MiB, 1GiB"))?;
     Ok(size.as_u64())
 }
 

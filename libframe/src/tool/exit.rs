@@ -40,7 +40,9 @@ pub(super) fn is_reader_gone(err: &anyhow::Error) -> bool {
     err.chain().any(|cause| {
         let io = cause.downcast_ref::<io::Error>();
         cause.is::<ReaderGone>()
-            || io.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<ReaderGone>())
+            || io
+                .and_then(io::Error::get_ref)
+                .is_some_and(|inner| inner.is::<ReaderGone>())
     })
 }
 

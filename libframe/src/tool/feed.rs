@@ -157,7 +157,8 @@ impl Feed {
 
     /// How many more samples of a stream are wanted.
     pub fn left(&self, number: u16) -> u64 {
-        let stream = usize::from(number).checked_sub(1).and_then(|at| self.streams.get(at));
+        let stream =
+            usize::from(number).checked_sub(1).and_then(|at| self.streams.get(at));
         let taken = stream.map_or(0, |stream| stream.taken);
         self.count.map_or(u64::MAX, |count| count.saturating_sub(taken))
     }
@@ -182,7 +183,8 @@ impl Feed {
         let idle = self.idle.map(|idle| self.last.saturating_add(idle));
         let deadline = until.into_iter().chain(idle).min();
         let wake = self.stop.wait(fd, deadline)?;
-        let idle = idle.is_some_and(|idle| wake == Wake::Time && self.clock.now() >= idle);
+        let idle =
+            idle.is_some_and(|idle| wake == Wake::Time && self.clock.now() >= idle);
         Ok(if idle { Wake::Stop } else { wake })
     }
 
@@ -196,7 +198,13 @@ impl Feed {
         &self.clock
     }
 
-    fn put<P: Payload>(&self, number: u16, seq: u64, time: i64, payload: &P) -> Result<()> {
+    fn put<P: Payload>(
+        &self,
+        number: u16,
+        seq: u64,
+        time: i64,
+        payload: &P,
+    ) -> Result<()> {
         let header = self.header(P::KIND, 0, number, seq, time);
         Ok(self.queue.push(&Record::new(header, &payload.to_bytes()), &[], 0)?)
     }
@@ -217,7 +225,11 @@ impl Feed {
         Header { kind, flags, stream, session: self.session, seq, time, sent: 0 }
     }
 
-    fn with<T: Default>(&mut self, number: u16, on: impl FnOnce(&mut FeedStream) -> T) -> T {
+    fn with<T: Default>(
+        &mut self,
+        number: u16,
+        on: impl FnOnce(&mut FeedStream) -> T,
+    ) -> T {
         let at = usize::from(number).checked_sub(1);
         let stream = at.and_then(|at| self.streams.get_mut(at));
         stream.map(on).unwrap_or_default()

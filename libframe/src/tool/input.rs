@@ -163,7 +163,9 @@ impl Input {
     /// A whole longest record without any header: this input was never one of ours.
     fn refuse_what_is_no_stream(&self) -> Result<()> {
         match self.reader.decoder().searching() {
-            Some(damage) if self.books.records == 0 && damage.bytes > MAX_PAYLOAD as u64 => {
+            Some(damage)
+                if self.books.records == 0 && damage.bytes > MAX_PAYLOAD as u64 =>
+            {
                 Err(no_records(damage.bytes))
             }
             _ => Ok(()),
@@ -319,17 +321,20 @@ impl Books {
     ) -> Result<()> {
         let header = record.header;
         self.settle_late(false, consumer, account)?;
-        let Some(n) = self.count_samples(&record) else {
+        let count = self.count_samples(&record).filter(|_| header.stream != 0);
+        let Some(n) = count else {
             return self.malformed(record, consumer, account);
         };
         let damages = self.damages;
-        let Some(stream) = self.open(header.session, consumer, account)?.stream(header.stream)
+        let Some(stream) =
+            self.open(header.session, consumer, account)?.stream(header.stream)
         else {
             bail!("a session with more than {MAX_STREAMS} streams is not supported");
         };
         let (before, marked) = (stream.last_time(), stream.mark(damages));
         if let Some(hole) = stream.take(header.seq, n, header.time) {
-            let reason = if marked < damages { Reason::Corrupt } else { Reason::Upstream };
+            let reason =
+                if marked < damages { Reason::Corrupt } else { Reason::Upstream };
             self.hole(&header, hole, reason, (before, Some(header.time)), consumer)?;
         }
         match self.count {
@@ -343,7 +348,8 @@ impl Books {
     fn count_samples(&self, record: &Record<'_>) -> Option<u64> {
         let Some(size) = self.catalog.sample_size(record) else {
             let n = record.samples();
-            return (n * 8 <= record.payload.len() as u64 || record.header.kind == Kind::DATA)
+            return (n * 8 <= record.payload.len() as u64
+                || record.header.kind == Kind::DATA)
                 .then_some(n);
         };
         let samples = Samples::parse(record, size.is_some()).ok()?;
@@ -373,12 +379,14 @@ impl Books {
     ) -> Result<()> {
         let (session, number) = (record.header.session, record.header.stream);
         let ledger = self.sessions.iter_mut().find(|open| open.tag == session);
-        let taken = ledger.and_then(|open| open.ledger.stream(number)).map_or(0, |s| s.samples());
+        let taken =
+            ledger.and_then(|open| open.ledger.stream(number)).map_or(0, |s| s.samples());
         let over = taken.saturating_sub(count).min(n);
         if over == 0 {
             consumer.record(record, &self.catalog)?;
         } else if over < n {
-            let fixed = self.catalog.sample_size(&record).is_some_and(|size| size.is_some());
+            let fixed =
+                self.catalog.sample_size(&record).is_some_and(|size| size.is_some());
             let mut builder = Builder::new(fixed);
             let samples = Samples::parse(&record, fixed)?;
             for sample in samples.iter().take((n - over) as usize) {
@@ -400,9 +408,9 @@ impl Books {
             let described = self.catalog.streams(open.tag).map(|(number, _)| number);
             let mut counts = open.ledger.streams().filter(|(number, _)| *number != 0);
             counts.all(|(_, ledger)| ledger.samples() >= count)
-                && described.into_iter().all(|number| {
-                    open.ledger.streams().any(|(other, _)| other == number)
-                })
+                && described
+                    .into_iter()
+                    .all(|number| open.ledger.streams().any(|(other, _)| other == number))
         })
     }
 
@@ -430,12 +438,15 @@ impl Books {
         match header.kind {
             Kind::STREAM => match self.catalog.learn(&record) {
                 Ok(_) => {}
-                Err(err) => account.add_broken(format!("stream {}: {err}", header.stream)),
+                Err(err) => {
+                    account.add_broken(format!("stream {}: {err}", header.stream))
+                }
             },
             Kind::GAP => return self.gap(record, consumer, account),
             _ => {}
         }
-        if header.stream != 0 {
+        // A kind that is not known may number what it likes.
+        if header.stream != 0 && header.kind.name().is_some() {
             self.expect(&header, consumer)?;
         }
         consumer.record(record, &self.catalog)
@@ -461,15 +472,14 @@ impl Books {
     ) -> Result<()> {
         let header = record.header;
         let damages = self.damages;
-        if let Ok(gap) = Gap::from_bytes(record.payload)
-            && header.stream == 0
-        {
+        let Ok(gap) = Gap::from_bytes(record.payload) else {
+            self.expect(&header, consumer)?;
+            return consumer.record(record, &self.catalog);
+        };
+        if header.stream == 0 {
             account.add_broken(broke_off(&gap.stage));
         }
-        if let (Ok(gap), Some(stream)) = (
-            Gap::from_bytes(record.payload),
-            self.ledger(header.session).stream(header.stream),
-        ) {
+        if let Some(stream) = self.ledger(header.session).stream(header.stream) {
             let lost = stream.lost();
             let (before, marked) = (stream.last_time(), stream.mark(damages));
             let hole = stream.gap(&gap);
@@ -544,7 +554,8 @@ impl Books {
         if let Ok(session) = session {
             let open = self.sessions.iter_mut().find(|open| open.tag == header.session);
             if let Some(open) = open {
-                open.stages = session.stages.into_iter().map(|stage| stage.name).collect();
+                open.stages =
+                    session.stages.into_iter().map(|stage| stage.name).collect();
                 open.from_start |= first;
             }
         }
@@ -560,9 +571,14 @@ impl Books {
         let header = record.header;
         self.settle_late(false, consumer, account)?;
         self.open(header.session, consumer, account)?;
-        let end = End::from_bytes(record.payload).unwrap_or_default();
-        let from_start =
-            self.sessions.iter().any(|open| open.tag == header.session && open.from_start);
+        let Ok(end) = End::from_bytes(record.payload) else {
+            // What it says cannot be checked, so for its readers the session broke off.
+            return self.malformed(record, consumer, account);
+        };
+        let from_start = self
+            .sessions
+            .iter()
+            .any(|open| open.tag == header.session && open.from_start);
         for totals in &end.streams {
             let damages = self.damages;
             let Some(stream) = self.ledger(header.session).stream(totals.stream) else {
@@ -724,7 +740,9 @@ impl Books {
         self.settle_late(false, consumer, account)?;
         while let Some(open) = self.take_session(|_| true) {
             match self.done {
-                Some(reason) => self.end_session(open, reason, None, consumer, account)?,
+                Some(reason) => {
+                    self.end_session(open, reason, None, consumer, account)?
+                }
                 None => self.broke_off(open, consumer, account)?,
             }
         }

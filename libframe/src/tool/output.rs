@@ -136,6 +136,7 @@ impl Stdout {
                         header.seq = gap.next();
                     }
                 }
+                kind if kind.name().is_none() => {}
                 _ if ledger.first().is_some() => header.seq = ledger.next(),
                 _ => {
                     ledger.expect(header.seq);

@@ -274,9 +274,9 @@ impl State {
 /// Adds samples to a stream's run of dropped ones. A stream whose numbers jump starts a
 /// run of its own.
 fn note(runs: &mut Vec<Dropped>, header: &Header, samples: u64) {
-    let run = runs.iter_mut().find(|run| {
-        run.stream == header.stream && run.first + run.count == header.seq
-    });
+    let run = runs
+        .iter_mut()
+        .find(|run| run.stream == header.stream && run.first + run.count == header.seq);
     match run {
         Some(run) => {
             run.count += samples;

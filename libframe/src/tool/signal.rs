@@ -104,7 +104,11 @@ impl Stop {
     }
 
     /// Waits until `fd` is readable, the time is `until`, or the source must stop.
-    pub fn wait(&self, fd: Option<BorrowedFd<'_>>, until: Option<i64>) -> io::Result<Wake> {
+    pub fn wait(
+        &self,
+        fd: Option<BorrowedFd<'_>>,
+        until: Option<i64>,
+    ) -> io::Result<Wake> {
         loop {
             if self.is_requested() {
                 return Ok(Wake::Stop);

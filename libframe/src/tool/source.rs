@@ -41,7 +41,8 @@ pub fn source<A: Parser + Send + 'static>(
         let out = Stdout::open(&counters, &clock)?;
         let mut writer = Writer::new(common, out, &stop, counters, clock);
         let feed = writer.feed(common);
-        let status = Status::start(common, Role::Source, &writer.counters, &writer.clock)?;
+        let status =
+            Status::start(common, Role::Source, &writer.counters, &writer.clock)?;
         let device = Device::start(args, feed, run)?;
         let result = writer.run();
         drop(status);
@@ -230,7 +231,8 @@ impl Writer {
         for (stream, payload) in &self.streams {
             let (kind, session) = (Kind::STREAM, self.tag);
             let (flags, seq, time, sent) = (0, 0, now, now);
-            let header = Header { kind, flags, stream: *stream, session, seq, time, sent };
+            let header =
+                Header { kind, flags, stream: *stream, session, seq, time, sent };
             self.out.send(Record::new(header, payload))?;
         }
         self.send_stats(now)
@@ -282,7 +284,8 @@ fn finish(
         return Err(err);
     }
     let stuck = || (Ok(()), "signal");
-    let panicked = || (Err(anyhow!("the device's thread died; this is a bug")), "failure");
+    let panicked =
+        || (Err(anyhow!("the device's thread died; this is a bug")), "failure");
     let outcome = device.outcome();
     let over = writer.stop.is_signalled() || writer.stop.is_over();
     let (failure, reason) = outcome.unwrap_or_else(if over { stuck } else { panicked });

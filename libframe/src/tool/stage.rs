@@ -20,7 +20,11 @@ pub struct Identity {
 impl Identity {
     pub(super) fn new(common: &Common) -> Identity {
         let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-        Identity { name: common.name(), command: words.collect(), meta: common.meta.clone() }
+        Identity {
+            name: common.name(),
+            command: words.collect(),
+            meta: common.meta.clone(),
+        }
     }
 
     fn stage(&self) -> Stage {
@@ -80,7 +84,12 @@ pub(super) struct StatsMaker {
 
 impl StatsMaker {
     pub(super) fn new(now: i64) -> StatsMaker {
-        StatsMaker { from: now, input: Flow::default(), output: Flow::default(), dropped: 0 }
+        StatsMaker {
+            from: now,
+            input: Flow::default(),
+            output: Flow::default(),
+            dropped: 0,
+        }
     }
 
     pub(super) fn make(

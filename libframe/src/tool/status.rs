@@ -6,8 +6,8 @@
 
 use std::io::{self, IsTerminal as _};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -230,7 +230,8 @@ impl View {
         let View { name, shown, rate, lost, .. } = self;
         let bytes = bytesize::ByteSize(shown.bytes).display().iec();
         let queued = bytesize::ByteSize(self.queued).display().iec();
-        let elapsed = Duration::from_secs((self.elapsed / SECOND).max(0) as u64).as_secs();
+        let elapsed =
+            Duration::from_secs((self.elapsed / SECOND).max(0) as u64).as_secs();
         let (h, m, s) = (elapsed / 3600, elapsed / 60 % 60, elapsed % 60);
         let samples = shown.samples;
         format!(
@@ -242,7 +243,11 @@ impl View {
     /// A red dot while something is being recorded or captured.
     fn live_line(&self) -> String {
         let text = self.text();
-        if self.role == Role::Filter { text } else { format!("\x1b[31m●\x1b[0m {text}") }
+        if self.role == Role::Filter {
+            text
+        } else {
+            format!("\x1b[31m●\x1b[0m {text}")
+        }
     }
 
     fn json(&self) -> String {

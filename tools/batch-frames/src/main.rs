@@ -128,17 +128,30 @@ impl Filter for Batch {
 }
 
 impl Batch {
-    fn join(&mut self, record: Record<'_>, fixed: bool, out: &mut impl Output) -> Result<()> {
+    fn join(
+        &mut self,
+        record: Record<'_>,
+        fixed: bool,
+        out: &mut impl Output,
+    ) -> Result<()> {
         let header = record.header;
         let held = self.held.entry((header.session, header.stream)).or_default();
         if held.fixed != fixed {
             flush(held, out)?;
             *held = Held { builder: Builder::new(fixed), fixed, ..std::mem::take(held) };
         }
+        if record.payload.len() > MAX_BATCH {
+            // Long enough; a copy of it would only take memory.
+            flush(held, out)?;
+            return out.send(record);
+        }
         for sample in Samples::parse(&record, fixed)?.iter() {
             if !held.builder.push(&header, &sample, MAX_BATCH) {
                 flush(held, out)?;
-                held.builder.push(&header, &sample, MAX_BATCH);
+                if !held.builder.push(&header, &sample, MAX_BATCH) {
+                    // It fills a record by itself.
+                    out.send(data_record(&header, &sample, &mut self.payload))?;
+                }
             }
             if held.builder.len() == 1 {
                 held.since = out.now();

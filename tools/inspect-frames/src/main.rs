@@ -89,9 +89,12 @@ impl Sink for Inspect {
         let view = self.open.remove(&ended.session).unwrap_or_default();
         let report = Report::new(view, ended);
         match self.format {
-            Format::Text => text::write_session(&report, self.reported > 0, &mut self.out)?,
+            Format::Text => {
+                text::write_session(&report, self.reported > 0, &mut self.out)?
+            }
             Format::Json => {
-                let before: &[u8] = if self.reported == 0 { b"{\"sessions\":[" } else { b"," };
+                let before: &[u8] =
+                    if self.reported == 0 { b"{\"sessions\":[" } else { b"," };
                 self.out.write_all(before)?;
                 serde_json::to_writer(&mut self.out, &report)?;
             }

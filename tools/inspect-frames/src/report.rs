@@ -124,7 +124,11 @@ impl Report {
             bytes: view.bytes,
             events: view.events,
             streams,
-            gaps: view.gaps.into_iter().map(|(stream, gap)| GapReport { stream, gap }).collect(),
+            gaps: view
+                .gaps
+                .into_iter()
+                .map(|(stream, gap)| GapReport { stream, gap })
+                .collect(),
             more_gaps: view.more_gaps,
             clock: ClockReport {
                 readings: view.clock.readings,
@@ -147,7 +151,8 @@ fn streams(views: &BTreeMap<u16, StreamView>, ended: &Ended<'_>) -> Vec<StreamRe
     let empty = StreamView::default();
     let reports = ledgers.map(|(number, ledger)| {
         let view = views.get(&number).unwrap_or(&empty);
-        let Stream { media, dtype, shape, format, device, rate, .. } = view.stream.clone();
+        let Stream { media, dtype, shape, format, device, rate, .. } =
+            view.stream.clone();
         let span = view.times.map_or(0, |(first, last)| last - first);
         let losses = ledger.losses().iter().map(|loss| LossReport {
             samples: loss.samples,

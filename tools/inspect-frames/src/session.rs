@@ -142,7 +142,8 @@ impl StreamView {
         let first = record.header.time;
         let last = match record.header.kind {
             Kind::BATCH => {
-                let fixed = catalog.sample_size(record).is_some_and(|size| size.is_some());
+                let fixed =
+                    catalog.sample_size(record).is_some_and(|size| size.is_some());
                 let samples = Samples::parse(record, fixed).ok();
                 samples.map_or(first, |all| all.time(all.len().saturating_sub(1)))
             }
@@ -171,7 +172,8 @@ impl StreamView {
 
 impl ClockView {
     fn take(&mut self, reading: &ClockReading) {
-        let Some(realtime) = reading.realtime.filter(|_| reading.remote.is_empty()) else {
+        let Some(realtime) = reading.realtime.filter(|_| reading.remote.is_empty())
+        else {
             return;
         };
         let now = (reading.monotonic, realtime.wrapping_sub(reading.monotonic));

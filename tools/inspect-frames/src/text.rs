@@ -11,7 +11,11 @@ use crate::report::{HopReport, Report, StreamReport};
 /// Gaps and places that are listed; the JSON form has more.
 const MAX_LISTED: usize = 10;
 
-pub(crate) fn write_session(report: &Report, again: bool, out: &mut impl Write) -> Result<()> {
+pub(crate) fn write_session(
+    report: &Report,
+    again: bool,
+    out: &mut impl Write,
+) -> Result<()> {
     if again {
         writeln!(out)?;
     }
@@ -26,7 +30,13 @@ pub(crate) fn write_session(report: &Report, again: bool, out: &mut impl Write) 
         writeln!(out, "  {key}: {value}")?;
     }
     for stage in &report.stages {
-        writeln!(out, "  stage {} {}: {}", stage.name, stage.version, stage.command.join(" "))?;
+        writeln!(
+            out,
+            "  stage {} {}: {}",
+            stage.name,
+            stage.version,
+            stage.command.join(" ")
+        )?;
     }
     write_streams(report, out)?;
     write_gaps(report, out)?;
@@ -43,14 +53,16 @@ fn how_it_ended(report: &Report) -> String {
 }
 
 fn write_streams(report: &Report, out: &mut impl Write) -> Result<()> {
-    let width = report.streams.iter().map(|stream| stream.name.len()).max().unwrap_or(0).max(6);
+    let width =
+        report.streams.iter().map(|stream| stream.name.len()).max().unwrap_or(0).max(6);
     writeln!(
         out,
         "\n  {:>3} {:width$} {:20} {:>12} {:>10} {:>10} {:>9}",
         "nr", "stream", "sample", "samples", "rate/s", "nominal", "lost"
     )?;
     for stream in &report.streams {
-        let rate = |rate: Option<f64>| rate.map_or("-".into(), |rate| format!("{rate:.2}"));
+        let rate =
+            |rate: Option<f64>| rate.map_or("-".into(), |rate| format!("{rate:.2}"));
         writeln!(
             out,
             "  {:>3} {:width$} {:20} {:>12} {:>10} {:>10} {:>9}",
@@ -66,7 +78,11 @@ fn write_streams(report: &Report, out: &mut impl Write) -> Result<()> {
     }
     let (records, events) = (report.records, report.events);
     let bytes = report.bytes;
-    writeln!(out, "  {records} records, {bytes} bytes, {events} events, {} lost", report.lost())
+    writeln!(
+        out,
+        "  {records} records, {bytes} bytes, {events} events, {} lost",
+        report.lost()
+    )
 }
 
 fn write_details(stream: &StreamReport, out: &mut impl Write) -> Result<()> {
@@ -110,9 +126,13 @@ fn write_gaps(report: &Report, out: &mut impl Write) -> Result<()> {
         let gap = &entry.gap;
         let stream = report.streams.iter().find(|stream| stream.number == entry.stream);
         let name = stream.map_or("?", |stream| stream.name.as_str());
-        let count = gap.count.map_or("an unknown number".into(), |count| count.to_string());
+        let count =
+            gap.count.map_or("an unknown number".into(), |count| count.to_string());
         let (first, reason, stage) = (gap.first, gap.reason.name(), &gap.stage);
-        write!(out, "  gap in {name}: {count} from sample {first}, {reason}, by {stage}")?;
+        write!(
+            out,
+            "  gap in {name}: {count} from sample {first}, {reason}, by {stage}"
+        )?;
         match gap.detail.as_str() {
             "" => writeln!(out)?,
             detail => writeln!(out, " ({detail})")?,
@@ -138,7 +158,9 @@ fn write_clock(report: &Report, out: &mut impl Write) -> Result<()> {
         write!(out, ", STEPPED by {}", seconds(clock.largest_step as f64 / 1e9))?;
     }
     match clock.kernel_error {
-        Some(error) => writeln!(out, ", within {} by the kernel's word", micros(error as u64)),
+        Some(error) => {
+            writeln!(out, ", within {} by the kernel's word", micros(error as u64))
+        }
         None => writeln!(out, ", not synchronised"),
     }
 }
@@ -189,7 +211,9 @@ pub(crate) fn write_damage(
     }
     match account.late_bytes() {
         0 => Ok(()),
-        late => writeln!(out, "joined in the middle: {late} bytes before the first record"),
+        late => {
+            writeln!(out, "joined in the middle: {late} bytes before the first record")
+        }
     }
 }
 

@@ -29,7 +29,9 @@ impl Channels {
                 let (name, words) = (&stream.name, words.join(","));
                 let first = stream.label(0);
                 let hint = format!("it has {width}, the first is {first:?}");
-                return Err(Usage(format!("{name} has no channel {words}: {hint}")).into());
+                return Err(
+                    Usage(format!("{name} has no channel {words}: {hint}")).into()
+                );
             }
         }
         Ok(Channels { places, each })
@@ -45,7 +47,8 @@ impl Channels {
         stream.fields.clear();
         if !stream.channels.is_empty() {
             let all = std::mem::take(&mut stream.channels);
-            let chosen = self.places.iter().map(|at| all.get(*at).cloned().unwrap_or_default());
+            let chosen =
+                self.places.iter().map(|at| all.get(*at).cloned().unwrap_or_default());
             stream.channels = chosen.collect();
         }
     }
@@ -63,7 +66,8 @@ fn named(word: &str, stream: &Stream, width: usize) -> Result<Vec<usize>> {
     if let Ok(at) = word.parse() {
         return Ok(vec![at]);
     }
-    let range = word.split_once('-').map(|(a, b)| (a.parse::<usize>(), b.parse::<usize>()));
+    let range =
+        word.split_once('-').map(|(a, b)| (a.parse::<usize>(), b.parse::<usize>()));
     if let Some((Ok(from), Ok(to))) = range {
         return Ok((from..=to.min(width)).collect());
     }

@@ -10,16 +10,19 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use libframe::batch::{Builder, Samples};
+use libframe::batch::{Builder, Sample, Samples, data_record};
 use libframe::catalog::Catalog;
 use libframe::payload::{Gap, Payload as _, Session};
 use libframe::schema::Stream;
 use libframe::tool::{self, Ended, Filter, Output};
-use libframe::wire::{Header, Kind, MAX_PAYLOAD, Record};
+use libframe::wire::{Header, Kind, Record};
 
 use crate::channels::Channels;
 use crate::thinning::Thinning;
 use crate::time_range::{Instant, TimeRange};
+
+/// What is kept of a long batch is sent in several, so that memory does not depend on it.
+const MAX_BATCH: usize = 1 << 20;
 
 /// Keep some streams, channels, times, or every Nth sample.
 ///
@@ -71,6 +74,7 @@ struct Pick {
     last: Option<((u32, u16), Plan)>,
     builder: Builder,
     gathered: Vec<u8>,
+    payload: Vec<u8>,
 }
 
 /// What is done with a stream.
@@ -94,7 +98,8 @@ impl Filter for Pick {
 
     fn open(args: Args) -> Result<Pick> {
         for medium in &args.media {
-            if !["samples", "image", "text", "bytes", "event"].contains(&medium.as_str()) {
+            if !["samples", "image", "text", "bytes", "event"].contains(&medium.as_str())
+            {
                 let hint = "media are samples, image, text, bytes and event";
                 return Err(tool::Usage(format!("--media {medium}: {hint}")).into());
             }
@@ -110,6 +115,7 @@ impl Filter for Pick {
             last: None,
             builder: Builder::default(),
             gathered: Vec::new(),
+            payload: Vec::new(),
         })
     }
 
@@ -145,7 +151,7 @@ impl Filter for Pick {
         for ((session, _), plan) in &mut plans {
             if *session == ended.session {
                 // A stream of which nothing was kept still belongs to the session.
-                announce(plan, None, out)?;
+                announce(Some(plan), None, out)?;
             }
         }
         plans.retain(|(session, _), _| *session != ended.session);
@@ -215,7 +221,8 @@ impl Pick {
     }
 
     fn keeps(&mut self, header: &Header) -> bool {
-        let any = self.wanted.is_empty() && self.media.is_empty() && self.channel.is_empty();
+        let any =
+            self.wanted.is_empty() && self.media.is_empty() && self.channel.is_empty();
         match self.plans.get(&(header.session, header.stream)) {
             Some(plan) => plan.keep,
             // A stream that is not described yet can only be kept if nothing is asked.
@@ -255,46 +262,64 @@ impl Pick {
         let header = record.header;
         let fixed = catalog.sample_size(&record).is_some_and(|size| size.is_some());
         let samples = Samples::parse(&record, fixed)?;
-        let Some((key, plan)) = &self.last else { return Ok(()) };
-        self.builder = Builder::new(fixed);
+        let Some((key, plan)) = self.last.take() else { return Ok(()) };
         let (thinning, range) = (self.thinning, &self.range);
-        let kept = samples.iter().filter(|sample| {
+        let mut kept = samples.iter().filter(|sample| {
             thinning.keeps(sample.seq) && range.holds(header.session, sample.time)
         });
-        for mut sample in kept {
-            sample.seq = thinning.number(sample.seq);
-            if let Some(channels) = &plan.channels {
-                self.gathered.clear();
-                channels.gather(sample.bytes, &mut self.gathered);
-                sample.bytes = &self.gathered;
+        let channels = plan.channels.as_ref();
+        if header.kind == Kind::DATA {
+            if let Some(sample) = kept.next() {
+                let seq = thinning.number(sample.seq);
+                announce(self.plans.get_mut(&key), Some(seq), out)?;
+                match channels {
+                    None => out.send(record.with_header(Header { seq, ..header }))?,
+                    Some(channels) => {
+                        self.gathered.clear();
+                        channels.gather(sample.bytes, &mut self.gathered);
+                        let sample = Sample { seq, bytes: &self.gathered, ..sample };
+                        out.send(data_record(&header, &sample, &mut self.payload))?;
+                    }
+                }
             }
-            self.builder.push(&header, &sample, MAX_PAYLOAD);
+        } else {
+            self.builder = Builder::new(fixed);
+            for sample in kept {
+                self.gathered.clear();
+                let bytes = match channels {
+                    None => sample.bytes,
+                    Some(channels) => {
+                        channels.gather(sample.bytes, &mut self.gathered);
+                        &self.gathered
+                    }
+                };
+                let sample = Sample { seq: thinning.number(sample.seq), bytes, ..sample };
+                if !self.builder.push(&header, &sample, MAX_BATCH) {
+                    send_batch(&mut self.builder, self.plans.get_mut(&key), out)?;
+                    self.builder.push(&header, &sample, MAX_BATCH);
+                }
+            }
+            send_batch(&mut self.builder, self.plans.get_mut(&key), out)?;
         }
-        let key = *key;
-        let Some(batch) = self.builder.finish() else { return Ok(()) };
-        if let Some(plan) = self.plans.get_mut(&key) {
-            announce(plan, Some(batch.header.seq), out)?;
-        }
-        if header.kind == Kind::BATCH {
-            return out.send(batch);
-        }
-        self.gathered.clear();
-        let sample = Samples::parse(&batch, fixed)?.iter().next();
-        let Some(sample) = sample else { return Ok(()) };
-        out.send(libframe::batch::data_record(&batch.header, &sample, &mut self.gathered))
+        self.last = Some((key, plan));
+        Ok(())
     }
 
     fn gap(&self, record: Record<'_>, out: &mut impl Output) -> Result<()> {
         let header = record.header;
-        let held = self.plans.get(&(header.session, header.stream)).map(|p| p.held.is_some());
+        let held =
+            self.plans.get(&(header.session, header.stream)).map(|p| p.held.is_some());
         if held == Some(true) || !self.range.holds(header.session, header.time) {
             return Ok(());
         }
-        let Ok(mut gap) = Gap::from_bytes(record.payload) else { return out.send(record) };
+        let Ok(mut gap) = Gap::from_bytes(record.payload) else {
+            return out.send(record);
+        };
         if self.thinning.0 == 1 || gap.count.is_none() {
             return out.send(record);
         }
-        let (first, next) = (self.thinning.number(gap.first), self.thinning.number(gap.next()));
+        let (first, next) =
+            (self.thinning.number(gap.first), self.thinning.number(gap.next()));
         if first == next {
             return Ok(());
         }
@@ -304,9 +329,24 @@ impl Pick {
     }
 }
 
+fn send_batch(
+    builder: &mut Builder,
+    plan: Option<&mut Plan>,
+    out: &mut impl Output,
+) -> Result<()> {
+    let Some(batch) = builder.finish() else { return Ok(()) };
+    announce(plan, Some(batch.header.seq), out)?;
+    out.send(batch)
+}
+
 /// Sends a description that was held back, now that its next sample is known.
-fn announce(plan: &mut Plan, next: Option<u64>, out: &mut impl Output) -> Result<()> {
-    let Some((header, payload)) = plan.held.take() else { return Ok(()) };
+fn announce(
+    plan: Option<&mut Plan>,
+    next: Option<u64>,
+    out: &mut impl Output,
+) -> Result<()> {
+    let held = plan.and_then(|plan| plan.held.take());
+    let Some((header, payload)) = held else { return Ok(()) };
     let seq = next.unwrap_or(header.seq);
     out.send(Record::new(Header { seq, ..header }, &payload))
 }

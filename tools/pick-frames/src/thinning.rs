@@ -24,7 +24,10 @@ mod tests {
         let thinning = Thinning(3);
         let kept: Vec<_> = (4..14).filter(|seq| thinning.keeps(*seq)).collect();
         assert_eq!(kept, [6, 9, 12]);
-        assert_eq!(kept.iter().map(|seq| thinning.number(*seq)).collect::<Vec<_>>(), [2, 3, 4]);
+        assert_eq!(
+            kept.iter().map(|seq| thinning.number(*seq)).collect::<Vec<_>>(),
+            [2, 3, 4]
+        );
     }
 
     #[test]

@@ -104,11 +104,8 @@ mod tests {
     fn the_end_is_left_out_and_unknown_sessions_too() {
         let mut range =
             TimeRange::new(Some(Instant::After(10)), Some(Instant::Wall(1020)));
-        let session = Session {
-            start_monotonic: 500,
-            start_realtime: 1000,
-            ..Session::default()
-        };
+        let session =
+            Session { start_monotonic: 500, start_realtime: 1000, ..Session::default() };
         range.learn(1, &session);
         let held: Vec<_> = (505..530).filter(|time| range.holds(1, *time)).collect();
         assert_eq!((held.first(), held.last()), (Some(&510), Some(&519)));

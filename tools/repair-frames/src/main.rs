@@ -112,10 +112,13 @@ impl Report {
     }
 
     fn missing(&mut self, stream: &str, gap: &Gap) -> Result<()> {
-        let count = gap.count.map_or("an unknown number".into(), |count| count.to_string());
+        let count =
+            gap.count.map_or("an unknown number".into(), |count| count.to_string());
         let (first, reason, stage) = (gap.first, gap.reason.name(), &gap.stage);
         self.tell(
-            &format!("{stream}: {count} missing from sample {first}: {reason}, by {stage}"),
+            &format!(
+                "{stream}: {count} missing from sample {first}: {reason}, by {stage}"
+            ),
             json!({ "gap": { "stream": stream, "payload": gap } }),
         )
     }

@@ -137,7 +137,10 @@ mod tests {
     fn what_a_stall_holds_back_comes_at_its_end() {
         let faults = Faults::new(vec![Fault::Stall { length: 300, period: 1000 }]);
         let times: Vec<_> = (0..12).map(|i| faults.arrival(i, 100.0)).collect();
-        assert_eq!(times, [0, 100, 200, 300, 400, 500, 600, 1000, 1000, 1000, 1000, 1100]);
+        assert_eq!(
+            times,
+            [0, 100, 200, 300, 400, 500, 600, 1000, 1000, 1000, 1000, 1100]
+        );
     }
 
     #[test]

@@ -56,7 +56,8 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args, feed: &mut Feed) -> Result<()> {
-    let specs = if args.streams.is_empty() { vec![Spec::default()] } else { args.streams };
+    let specs =
+        if args.streams.is_empty() { vec![Spec::default()] } else { args.streams };
     let pace = if args.rate == Some(Rate::Max) { Pace::Free } else { Pace::Real };
     let defaults = Defaults { rate: args.rate, channels: args.channels };
     let mut rig = Rig::open(specs, &defaults, args.seed, args.faults, pace, feed)?;

@@ -17,7 +17,12 @@ pub(crate) fn draw(width: u32, height: u32, index: u64, pixels: &mut Vec<u8>) {
 }
 
 /// Compresses a grey picture, as a camera in its MJPG mode does.
-pub(crate) fn compress(width: u32, height: u32, pixels: &[u8], jpeg: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn compress(
+    width: u32,
+    height: u32,
+    pixels: &[u8],
+    jpeg: &mut Vec<u8>,
+) -> Result<()> {
     jpeg.clear();
     let (width, height) = (u16::try_from(width)?, u16::try_from(height)?);
     let encoder = Encoder::new(&mut *jpeg, 85);

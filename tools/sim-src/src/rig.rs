@@ -93,7 +93,8 @@ impl Rig {
     /// The stream whose record comes next, and when; `None` when all have enough.
     pub(crate) fn next_due(&self) -> Option<(usize, i64)> {
         let open = self.streams.iter().enumerate().filter(|(_, stream)| !stream.done);
-        let due = |(at, stream): (usize, &Simulated)| (at, self.due(stream, stream.record));
+        let due =
+            |(at, stream): (usize, &Simulated)| (at, self.due(stream, stream.record));
         open.map(due).min_by_key(|(_, due)| *due)
     }
 
@@ -128,7 +129,8 @@ impl Rig {
         let raw = Raw { kind, flags, seq, time, payload: &self.payload, flip };
         if happens(self.faults.reorder, REORDER) && self.streams[at].overtaken.is_none() {
             let payload = self.payload.clone();
-            self.streams[at].overtaken = Some(Overtaken { kind, flags, seq, time, payload });
+            self.streams[at].overtaken =
+                Some(Overtaken { kind, flags, seq, time, payload });
             return Ok(());
         }
         feed.raw(number, &raw)?;
@@ -151,7 +153,13 @@ impl Rig {
     }
 
     /// Makes the payload of `n` samples from `seq` on.
-    fn make(&mut self, at: usize, seq: u64, n: u64, feed: &Feed) -> Result<(Kind, u8, i64)> {
+    fn make(
+        &mut self,
+        at: usize,
+        seq: u64,
+        n: u64,
+        feed: &Feed,
+    ) -> Result<(Kind, u8, i64)> {
         let due = self.due(&self.streams[at], seq / self.streams[at].block);
         let arrival = if self.pace == Pace::Real { feed.clock().now() } else { due };
         let stream = &mut self.streams[at];
@@ -211,13 +219,15 @@ impl Simulated {
             _ => spec.device.rate(),
         };
         let rate = spec.rate.unwrap_or(default);
-        let channels = spec.channels.or(defaults.channels).unwrap_or(spec.device.channels());
+        let channels =
+            spec.channels.or(defaults.channels).unwrap_or(spec.device.channels());
         let signal = Signal::new(spec, channels, rate, seed, place as u64);
         let description = signal.describe(name, rate);
         let ticks = signal.device_clock(rate).map(|clock| clock.rate);
         let number = feed.open(&description)?;
         // An amplifier sends blocks of about 10 ms; the others send each sample.
-        let usual = if spec.device == Device::Ephys { (rate / 100.0).max(1.0) as u64 } else { 1 };
+        let usual =
+            if spec.device == Device::Ephys { (rate / 100.0).max(1.0) as u64 } else { 1 };
         Ok(Simulated {
             number,
             signal,

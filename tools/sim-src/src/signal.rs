@@ -24,7 +24,13 @@ pub(crate) struct Signal {
 }
 
 impl Signal {
-    pub(crate) fn new(spec: &Spec, channels: u32, rate: f64, seed: u64, stream: u64) -> Signal {
+    pub(crate) fn new(
+        spec: &Spec,
+        channels: u32,
+        rate: f64,
+        seed: u64,
+        stream: u64,
+    ) -> Signal {
         let size = spec.size.unwrap_or((640, 480));
         let (device, format) = (spec.device, spec.format);
         Signal { device, format, channels, size, rate, seed, stream, pixels: Vec::new() }
@@ -121,7 +127,8 @@ impl Signal {
                 let at = (finger * 48 + point * 3 + 5) as usize;
                 let falloff = 1.0 - (f64::from(point) - 5.5).abs() / 7.0;
                 let flicker = noise >> (finger * 12 + point) & 1;
-                out[at] = (force * falloff) as u8 + if press > 0.0 { flicker as u8 } else { 0 };
+                out[at] =
+                    (force * falloff) as u8 + if press > 0.0 { flicker as u8 } else { 0 };
             }
         }
         let half = seconds * 0.1 * TAU / 2.0;
@@ -193,8 +200,11 @@ fn glove(base: Stream) -> Stream {
 }
 
 fn control(base: Stream) -> Stream {
-    let channel =
-        |label: &str| Channel { label: label.into(), unit: "us".into(), ..Channel::default() };
+    let channel = |label: &str| Channel {
+        label: label.into(),
+        unit: "us".into(),
+        ..Channel::default()
+    };
     Stream {
         dtype: Some(Dtype::U16),
         shape: vec![2],
@@ -239,7 +249,10 @@ mod tests {
     fn pictures_are_jpeg_and_vary_in_size() {
         let (bytes, stream) = payload("camera:size=64x48", 1, 3);
         assert_eq!(stream.sample_size(), None);
-        assert_eq!((&bytes[..2], &bytes[bytes.len() - 2..]), (&[0xFF, 0xD8][..], &[0xFF, 0xD9][..]));
+        assert_eq!(
+            (&bytes[..2], &bytes[bytes.len() - 2..]),
+            (&[0xFF, 0xD8][..], &[0xFF, 0xD9][..])
+        );
     }
 
     #[test]

@@ -23,7 +23,10 @@ impl Device {
     ];
 
     pub(crate) fn name(self) -> &'static str {
-        Device::ALL.iter().find(|(_, device)| *device == self).map_or("", |(name, _)| name)
+        Device::ALL
+            .iter()
+            .find(|(_, device)| *device == self)
+            .map_or("", |(name, _)| name)
     }
 
     /// Samples a second of the real one.
@@ -55,7 +58,8 @@ impl Rate {
         if text == "max" {
             return Ok(Rate::Max);
         }
-        let (number, unit) = text.strip_suffix('k').map_or((text, 1.0), |text| (text, 1000.0));
+        let (number, unit) =
+            text.strip_suffix('k').map_or((text, 1.0), |text| (text, 1000.0));
         match number.parse::<f64>().map(|number| number * unit) {
             Ok(rate) if (1e-3..=1e8).contains(&rate) => Ok(Rate::Hz(rate)),
             _ => Err(format!("{text:?} is no rate; say 217, 30k or max")),
@@ -95,7 +99,8 @@ impl Spec {
         let (kind, settings) = text.split_once(':').unwrap_or((text, ""));
         let names = || Device::ALL.map(|(name, _)| name).join(", ");
         let device = Device::ALL.iter().find(|(name, _)| *name == kind);
-        let device = device.ok_or_else(|| format!("{kind:?}: streams are {}", names()))?.1;
+        let device =
+            device.ok_or_else(|| format!("{kind:?}: streams are {}", names()))?.1;
         let mut spec = Spec { device, ..Spec::default() };
         for setting in settings.split(',').filter(|setting| !setting.is_empty()) {
             spec.set(setting)?;
@@ -104,7 +109,8 @@ impl Spec {
     }
 
     fn set(&mut self, setting: &str) -> Result<(), String> {
-        let hint = "settings are name=, rate=, channels=, size=WxH, format=mjpg|gray, block=";
+        let hint =
+            "settings are name=, rate=, channels=, size=WxH, format=mjpg|gray, block=";
         let wrong = || format!("{setting:?}: {hint}");
         let (key, value) = setting.split_once('=').ok_or_else(wrong)?;
         let number = |most: u32| {
@@ -115,7 +121,9 @@ impl Spec {
             ("name", name) if !name.is_empty() => self.name = Some(name.into()),
             ("rate", _) => match Rate::parse(value)? {
                 Rate::Hz(rate) => self.rate = Some(rate),
-                Rate::Max => return Err("rate=max is for all streams: use --rate max".into()),
+                Rate::Max => {
+                    return Err("rate=max is for all streams: use --rate max".into());
+                }
             },
             ("channels", _) => self.channels = Some(number(16384)?),
             ("block", _) => self.block = Some(number(10_000)?),
@@ -142,7 +150,10 @@ mod tests {
     #[test]
     fn settings_follow_the_device() {
         let spec = Spec::parse("sine:channels=8,rate=1k,name=left").unwrap();
-        assert_eq!((spec.device, spec.channels, spec.rate), (Device::Sine, Some(8), Some(1e3)));
+        assert_eq!(
+            (spec.device, spec.channels, spec.rate),
+            (Device::Sine, Some(8), Some(1e3))
+        );
         assert_eq!(spec.name.as_deref(), Some("left"));
         let spec = Spec::parse("camera:size=320x240,format=gray").unwrap();
         assert_eq!((spec.size, spec.format), (Some((320, 240)), Format::Gray));

@@ -50,12 +50,20 @@ impl Csv {
         }
         let note = match record.header.kind {
             Kind::GAP => Gap::from_bytes(record.payload).map(|gap| gap_note(&gap)),
-            Kind::EVENT => Event::from_bytes(record.payload).map(|event| event_note(&event)),
+            Kind::EVENT => {
+                Event::from_bytes(record.payload).map(|event| event_note(&event))
+            }
             _ => Ok(format!("{} bytes", record.payload.len())),
         };
         let note = note.unwrap_or_else(|err| err.to_string());
         self.header(record.header.session, catalog, out)?;
-        self.begin(record, catalog, (record.header.seq, record.header.time), &note, stamps);
+        self.begin(
+            record,
+            catalog,
+            (record.header.seq, record.header.time),
+            &note,
+            stamps,
+        );
         let total = self.columns.as_ref().map_or(0, |columns| columns.total);
         self.line.resize(self.line.len() + total, b',');
         self.finish(out)
@@ -113,11 +121,17 @@ impl Csv {
     }
 
     /// Writes the first line, once.
-    fn header(&mut self, session: u32, catalog: &Catalog, out: &mut impl Write) -> Result<()> {
+    fn header(
+        &mut self,
+        session: u32,
+        catalog: &Catalog,
+        out: &mut impl Write,
+    ) -> Result<()> {
         if self.columns.is_some() {
             return Ok(());
         }
-        let streams: Vec<_> = catalog.streams(session).map(|(_, stream)| stream).collect();
+        let streams: Vec<_> =
+            catalog.streams(session).map(|(_, stream)| stream).collect();
         let mut columns = Columns { streams: Vec::new(), total: 0 };
         self.line.clear();
         self.line.extend_from_slice(b"time,stream,kind,seq,note");

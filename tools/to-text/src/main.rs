@@ -105,7 +105,9 @@ impl Sink for ToText {
             return Ok(());
         }
         match &mut self.writer {
-            Writer::Ndjson(ndjson) => ndjson.write(&record, catalog, &self.stamps, &mut self.out),
+            Writer::Ndjson(ndjson) => {
+                ndjson.write(&record, catalog, &self.stamps, &mut self.out)
+            }
             Writer::Csv(csv) => csv.write(&record, catalog, &self.stamps, &mut self.out),
         }
     }

@@ -53,7 +53,11 @@ impl Ndjson {
     }
 
     /// END comes to a tool as the end of a session, not as a record.
-    pub(crate) fn write_end(&mut self, ended: &Ended<'_>, out: &mut impl Write) -> Result<()> {
+    pub(crate) fn write_end(
+        &mut self,
+        ended: &Ended<'_>,
+        out: &mut impl Write,
+    ) -> Result<()> {
         let end = ended.ledger.end(ended.reason);
         let line = json!({
             "kind": "end",
@@ -105,7 +109,10 @@ impl Ndjson {
             }
             (None, Media::Text) => {
                 self.line.extend_from_slice(b",\"text\":");
-                Ok(serde_json::to_writer(&mut self.line, &String::from_utf8_lossy(bytes))?)
+                Ok(serde_json::to_writer(
+                    &mut self.line,
+                    &String::from_utf8_lossy(bytes),
+                )?)
             }
             _ => self.raw(bytes),
         }

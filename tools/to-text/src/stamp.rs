@@ -74,11 +74,13 @@ impl Stamps {
             (TimeFormat::Monotonic, _) => write!(out, "{time}"),
             (TimeFormat::Ns, Some(wall)) => write!(out, "{wall}"),
             (TimeFormat::S, Some(wall)) => {
-                let (s, ns) = (wall.div_euclid(1_000_000_000), wall.rem_euclid(1_000_000_000));
+                let (s, ns) =
+                    (wall.div_euclid(1_000_000_000), wall.rem_euclid(1_000_000_000));
                 write!(out, "{s}.{ns:09}")
             }
             (TimeFormat::Rfc3339, Some(wall)) => {
-                let stamp = Timestamp::from_nanosecond(i128::from(wall)).unwrap_or_default();
+                let stamp =
+                    Timestamp::from_nanosecond(i128::from(wall)).unwrap_or_default();
                 write!(out, "{stamp:.9}")
             }
             (TimeFormat::Rfc3339, None) => write!(out, "m{time}"),
