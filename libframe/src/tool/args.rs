@@ -140,7 +140,9 @@ fn command<A: Parser>(role: Role) -> Command {
         Role::Source => &["max_record"],
         Role::Filter | Role::Sink => &["queue", "overflow"],
     };
-    let mut command = Common::augment_args(own).after_help(NOTES);
+    let examples = own.get_after_help().map(|text| format!("{text}\n\n"));
+    let notes = examples.unwrap_or_default() + NOTES;
+    let mut command = Common::augment_args(own).after_help(notes);
     let common = Common::augment_args(Command::new(""));
     for arg in common.get_arguments() {
         let id = arg.get_id().clone();

@@ -13,13 +13,17 @@ use libframe::wire::{Kind, Record};
 /// A batch over this size is closed early, so that memory does not depend on -n.
 const MAX_BATCH: usize = 1 << 20;
 
+const EXAMPLES: &str = "Examples:
+  sim-src glove --duration 1s | batch-frames -n 50 --every 50ms > session.frames
+  sim-src ephys -n 3000 --rate max | batch-frames --split | to-text -k data";
+
 /// Join samples into batches, and split them again.
 ///
 /// A batch of a stream ends when it has -n samples or is --every old, whichever comes
 /// first, or where its numbering is interrupted. Nothing is changed by it: --split gives
 /// back the very records.
 #[derive(Parser)]
-#[command(version, group = ArgGroup::new("how").required(true).multiple(true))]
+#[command(version, after_help = EXAMPLES, group = ArgGroup::new("how").required(true).multiple(true))]
 struct Args {
     /// Samples in a batch
     #[arg(short = 'n', value_name = "N", group = "how",

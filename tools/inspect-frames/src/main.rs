@@ -21,12 +21,16 @@ use crate::damage::Damages;
 use crate::report::Report;
 use crate::session::SessionView;
 
+const EXAMPLES: &str = "Examples:
+  sim-src glove --duration 1s | inspect-frames
+  sim-src glove -n 500 --rate max | inspect-frames -f json";
+
 /// Tell what a recording or pipe holds, and what is missing.
 ///
 /// Sessions are reported as they end. The exit status is 3 if anything is lost or
 /// damaged, or a session has no end.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = EXAMPLES)]
 struct Args {
     /// Read these recordings instead of stdin
     #[arg(value_name = "FILE")]

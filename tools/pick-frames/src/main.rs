@@ -24,13 +24,17 @@ use crate::time_range::{Instant, TimeRange};
 /// What is kept of a long batch is sent in several, so that memory does not depend on it.
 const MAX_BATCH: usize = 1 << 20;
 
+const EXAMPLES: &str = "Examples:
+  sim-src glove sine -n 500 --rate max | pick-frames -s sine | to-text
+  sim-src sine:channels=8 -n 100 --rate max | pick-frames -c ch1,2-4 --every 10 | to-text -f csv";
+
 /// Keep some streams, channels, times, or every Nth sample.
 ///
 /// Without options everything passes. Several options must all hold; several values of
 /// one option are alternatives. What is left out is not lost: streams keep their numbers,
 /// and with --every the numbering is that of the samples kept.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = EXAMPLES)]
 struct Args {
     /// Keep streams of this name, pattern ('cam*') or number; may be repeated
     #[arg(long, short = 's', value_name = "NAME")]

@@ -14,13 +14,16 @@ use libframe::tool::{self, Account, Ended, Filter, Output};
 use libframe::wire::{Kind, Record};
 use serde_json::{Value, json};
 
+const EXAMPLES: &str = "Examples:
+  sim-src glove -n 500 --rate max --fault flip=1% | repair-frames > clean.frames";
+
 /// Turn a damaged recording into a clean one, and report the damage.
 ///
 /// Every record that can be read is passed on as it is. Where records are missing a GAP
 /// says so, and sessions that broke off get their END. The report goes to stderr, a line
 /// for each place.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = EXAMPLES)]
 struct Args {
     /// Read this recording instead of stdin
     #[arg(value_name = "FILE")]

@@ -21,13 +21,18 @@ use crate::spec::{Defaults, Rate, Spec};
 /// How far ahead of the clock a sample may be made: less than a sleep's own lateness.
 const SLACK: i64 = 20_000;
 
+const EXAMPLES: &str = "Examples:
+  sim-src sine --duration 1s | to-text -f csv
+  sim-src glove camera --duration 1s > session.frames
+  sim-src glove -n 1000 --rate max --fault drop=1% | inspect-frames";
+
 /// Make records of simulated devices, with faults if asked.
 ///
 /// A STREAM is glove, camera, ephys, control, thermal or sine, with settings behind a
 /// colon: 'glove', 'sine:channels=8,rate=1000,name=left', 'camera:size=320x240,format=gray'.
 /// The same seed makes the same payload bytes, at any rate and with any faults.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = EXAMPLES)]
 struct Args {
     /// What to simulate; several at once [default: sine]
     #[arg(value_name = "STREAM", value_parser = Spec::parse)]

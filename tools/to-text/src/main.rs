@@ -18,13 +18,17 @@ use crate::csv::Csv;
 use crate::ndjson::Ndjson;
 use crate::stamp::{Stamps, TimeFormat};
 
+const EXAMPLES: &str = "Examples:
+  sim-src sine -n 5 --rate max | to-text
+  sim-src control -n 100 --rate max | to-text -f csv --times s > control.csv";
+
 /// Show records as NDJSON or CSV.
 ///
 /// One line for each sample and each other record, as soon as it comes. NDJSON holds
 /// records of every kind; CSV has a column for each channel of the streams that are
 /// announced before the first sample.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = EXAMPLES)]
 struct Args {
     /// Read these recordings instead of stdin
     #[arg(value_name = "FILE")]
