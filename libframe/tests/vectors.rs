@@ -1,7 +1,11 @@
 //! The committed vectors are what the program writes, and say what the decoder finds.
 
+#[path = "../examples/vectors/bad.rs"]
+mod bad;
 #[path = "../examples/vectors/cases.rs"]
 mod cases;
+#[path = "../examples/vectors/good.rs"]
+mod good;
 #[path = "../examples/vectors/statement.rs"]
 mod statement;
 
@@ -21,8 +25,8 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn all() -> impl Iterator<Item = (PathBuf, Case)> {
-    let ok = cases::ok().into_iter().map(|case| (folder("ok").join(case.name), case));
-    let bad = cases::bad().into_iter().map(|case| (folder("bad").join(case.name), case));
+    let ok = good::ok().into_iter().map(|case| (folder("ok").join(case.name), case));
+    let bad = bad::bad().into_iter().map(|case| (folder("bad").join(case.name), case));
     ok.chain(bad)
 }
 

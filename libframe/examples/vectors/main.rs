@@ -3,7 +3,9 @@
 //! A vector is a stream, `NAME.frames`, and what a reader must find in it, `NAME.json`.
 //! Together with the specification they are for whoever writes another implementation.
 
+mod bad;
 mod cases;
+mod good;
 mod statement;
 
 use std::path::PathBuf;
@@ -12,7 +14,7 @@ use std::{env, fs, io};
 fn main() -> io::Result<()> {
     let here = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
     let root = env::args_os().nth(1).map_or_else(|| here.into(), PathBuf::from);
-    for (folder, cases) in [("ok", cases::ok()), ("bad", cases::bad())] {
+    for (folder, cases) in [("ok", good::ok()), ("bad", bad::bad())] {
         let folder = root.join(folder);
         fs::create_dir_all(&folder)?;
         for case in cases {
