@@ -1,5 +1,7 @@
 //! One test binary for all tools: what holds for all of them, then a module for each.
 
+#![allow(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
+
 mod contract;
 mod damage;
 mod interop;

@@ -7,8 +7,9 @@ use anyhow::Result;
 use clap::Parser;
 
 use super::args::Role;
+use super::consumer::{Consumer, Ended};
 use super::exit;
-use super::input::{Consumer, Ended, Input};
+use super::input::Input;
 use super::output::{Output, Stdout};
 use super::stage::Identity;
 use super::status::{Counters, Status};

@@ -14,18 +14,23 @@
 //! | bad arguments, a terminal for records | exit 2 | same |
 //! | samples were lost | the counts, exit 3 unless `--max-loss` allows it | same |
 //!
-//! [`exit`] turns results into exit codes, [`signal`] knows what signals mean,
-//! [`input`] keeps the account of what came, [`output`] of what went, [`feed`] stands
-//! between a device and the pipe, [`status`] tells people.
+//! [`exit`] turns results into exit codes, [`signal`] knows what signals mean, [`input`]
+//! reads and [`books`] keeps the account of what came, [`output`] of what went, [`feed`]
+//! and [`queue`] stand between a device and the pipe, [`status`] tells people.
 
 mod account;
 mod args;
+mod books;
+mod consumer;
 mod exit;
 mod feed;
 mod filter;
 mod input;
+mod limit;
+mod origin;
 mod output;
 mod queue;
+mod sessions;
 mod signal;
 mod sink;
 mod source;
@@ -34,10 +39,10 @@ mod status;
 
 pub use self::account::Account;
 pub use self::args::{parse_duration, parse_size};
+pub use self::consumer::Ended;
 pub use self::exit::Usage;
 pub use self::feed::{Feed, Raw};
 pub use self::filter::{Filter, filter};
-pub use self::input::Ended;
 pub use self::output::{Output, TextOut};
 pub use self::queue::Overflow;
 pub use self::signal::{Stop, Wake};

@@ -7,8 +7,9 @@ use anyhow::Result;
 use clap::Parser;
 
 use super::args::Role;
+use super::consumer::{Consumer, Ended};
 use super::exit;
-use super::input::{Consumer, Ended, Input};
+use super::input::Input;
 use super::status::{Counters, Status};
 use super::{account::Account, signal};
 use crate::catalog::Catalog;

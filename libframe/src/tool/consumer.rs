@@ -1,0 +1,48 @@
+//! What the runtime hands a tool's input to: the common shape of filters and sinks.
+
+use anyhow::Result;
+
+use crate::catalog::Catalog;
+use crate::decoder::Damage;
+use crate::ledger::SessionLedger;
+use crate::payload::Stats;
+use crate::wire::Record;
+
+/// What the runtime hands a tool's input to.
+pub(super) trait Consumer {
+    /// Takes one record, in order.
+    fn record(&mut self, record: Record<'_>, catalog: &Catalog) -> Result<()>;
+
+    /// Takes note of bytes that are no record.
+    fn damage(&mut self, damage: &Damage) -> Result<()>;
+
+    /// Closes a session: no more of its records will come.
+    fn end_session(&mut self, ended: &Ended<'_>) -> Result<()>;
+
+    /// Takes the stage's own STATS.
+    fn stats(&mut self, session: u32, stats: &Stats) -> Result<()>;
+
+    /// Nothing more is at hand: what was gathered must go out.
+    fn idle(&mut self) -> Result<()>;
+
+    /// The time now; called after each read and when a deadline has passed.
+    fn tick(&mut self, now: i64) -> Result<()>;
+
+    /// When `tick` must be called at the latest.
+    fn deadline(&self) -> Option<i64>;
+}
+
+/// A session that has ended.
+#[derive(Debug)]
+pub struct Ended<'a> {
+    /// The session's tag.
+    pub session: u32,
+    /// What came of each stream.
+    pub ledger: &'a SessionLedger,
+    /// Why it ended, from END; or why reading did.
+    pub reason: &'a str,
+    /// The stage that stopped without END, if none came.
+    pub broke_off: Option<&'a str>,
+    /// The session's streams by name.
+    pub catalog: &'a Catalog,
+}

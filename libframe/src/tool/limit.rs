@@ -1,0 +1,58 @@
+//! `--count`: so many samples of each stream, and no more.
+
+use anyhow::Result;
+
+use super::consumer::Consumer;
+use super::sessions::{Open, Sessions};
+use crate::batch::{Builder, Samples};
+use crate::catalog::Catalog;
+use crate::wire::{MAX_PAYLOAD, Record};
+
+/// How many samples of each stream are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit(pub(super) u64);
+
+impl Limit {
+    /// Passes on what is wanted of a record with `n` samples, with which its stream has
+    /// `taken`.
+    pub(super) fn pass(
+        self,
+        taken: u64,
+        n: u64,
+        record: Record<'_>,
+        catalog: &Catalog,
+        to: &mut impl Consumer,
+    ) -> Result<()> {
+        let over = taken.saturating_sub(self.0).min(n);
+        if over == 0 {
+            return to.record(record, catalog);
+        }
+        let fixed = catalog.sample_size(&record).is_some_and(|size| size.is_some());
+        let mut builder = Builder::new(fixed);
+        for sample in Samples::parse(&record, fixed)?.iter().take((n - over) as usize) {
+            builder.push(&record.header, &sample, MAX_PAYLOAD);
+        }
+        match builder.finish() {
+            Some(cut) => to.record(cut, catalog),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether every stream has enough, when one of them has `taken` samples now.
+    pub(super) fn is_reached(
+        self,
+        taken: u64,
+        sessions: &Sessions,
+        catalog: &Catalog,
+    ) -> bool {
+        taken >= self.0 && sessions.iter().all(|open| self.is_reached_in(open, catalog))
+    }
+
+    /// A stream that is announced and has no samples yet counts as one that lacks them.
+    fn is_reached_in(self, open: &Open, catalog: &Catalog) -> bool {
+        let begun = |number| open.ledger.streams().any(|(other, _)| other == number);
+        let mut streams = open.ledger.streams().filter(|(number, _)| *number != 0);
+        streams.all(|(_, stream)| stream.samples() >= self.0)
+            && catalog.streams(open.tag).all(|(number, _)| begun(number))
+    }
+}
