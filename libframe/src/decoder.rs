@@ -18,6 +18,7 @@
 
 use memchr::memmem;
 
+use crate::crc;
 use crate::wire::{
     HEADER_LEN, Header, MAGIC, MAX_PAYLOAD, Record, Sealed, header_crc_holds,
 };
@@ -275,8 +276,7 @@ impl Decoder {
         let len = sealed.length as usize;
         let at = self.start + HEADER_LEN;
         let have = (self.end - at).min(len);
-        self.sum =
-            crc32c::crc32c_append(self.sum, &self.buf[at + self.summed..at + have]);
+        self.sum = crc::crc32c_append(self.sum, &self.buf[at + self.summed..at + have]);
         self.summed = have;
         if have < len {
             if self.closed {

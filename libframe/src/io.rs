@@ -9,7 +9,8 @@ use std::io::{self, IoSlice, Read, Write};
 use crate::decoder::{Decoder, Item};
 use crate::wire::{HEADER_LEN, Record};
 
-/// What is gathered before a write when records come faster than they are read.
+/// What is gathered at most before a write when records come faster than they are read: as
+/// much as a default pipe holds, for a write of a byte more would wait for its reader.
 const GATHER: usize = 64 << 10;
 /// From this length a payload is written from where it lies; shorter ones are cheaper to
 /// copy than to list.
@@ -98,8 +99,11 @@ impl<W: Write> RecordWriter<W> {
         if record.payload.len() >= DIRECT {
             return self.write_direct(record);
         }
+        if self.buf.len() + record.wire_len() > GATHER {
+            self.flush()?;
+        }
         record.encode(&mut self.buf);
-        if self.buf.len() >= GATHER { self.flush() } else { Ok(()) }
+        Ok(())
     }
 
     fn write_direct(&mut self, record: &Record<'_>) -> io::Result<()> {
@@ -117,7 +121,7 @@ impl<W: Write> RecordWriter<W> {
     /// Puts bytes in line that are no good record: simulated damage.
     pub fn write_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.buf.extend_from_slice(bytes);
-        if self.buf.len() >= GATHER { self.flush() } else { Ok(()) }
+        if self.buf.len() < GATHER { Ok(()) } else { self.flush() }
     }
 
     /// Writes what is in line.

@@ -18,7 +18,8 @@
 //! - [`payload`] and [`schema`] are what records of the session hold; [`batch`] is
 //!   several samples under one header; [`catalog`] knows the streams of a pipe.
 //! - [`ledger`] counts what came and what is missing; [`histogram`] counts durations.
-//! - [`io`] puts records on descriptors, [`clock`] is the one place that reads clocks.
+//! - [`io`] puts records on descriptors, [`clock`] is the one place that reads clocks,
+//!   [`crc`] sums bytes up.
 //! - `tool` is `main` for a source, a filter or a sink. Only there are arguments, signals
 //!   and exit codes known.
 //!
@@ -58,6 +59,8 @@ pub mod histogram;
 pub mod clock;
 
 pub mod io;
+
+pub mod crc;
 
 #[cfg(feature = "tool")]
 pub mod tool;

@@ -3,6 +3,8 @@
 //! Everything here is plain data. [`crate::decoder`] finds records in bytes;
 //! `man/framepipe.5` is the specification both follow.
 
+use crate::crc;
+
 /// The first four bytes of a record; the digit is the major version of the format.
 pub const MAGIC: [u8; 4] = *b"\xD5FP1";
 /// Bytes of a header.
@@ -10,8 +12,8 @@ pub const HEADER_LEN: usize = 48;
 /// The longest payload of the format. Readers may set a lower limit, never a higher.
 pub const MAX_PAYLOAD: usize = 64 << 20;
 
-/// The header's CRC covers the bytes before it.
-pub(crate) const CRC_AT: usize = HEADER_LEN - 4;
+/// The magic as the low half of a header's first word.
+const MAGIC_WORD: u64 = u32::from_le_bytes(MAGIC) as u64;
 
 /// What a record's payload is.
 ///
@@ -89,19 +91,20 @@ impl Header {
     /// The header's bytes, for a payload of this length and CRC.
     #[inline]
     pub fn encode(&self, length: u32, payload_crc: u32) -> [u8; HEADER_LEN] {
+        let [kind, flags] = [self.kind.0, self.flags].map(u64::from);
+        let mut words = [
+            MAGIC_WORD | kind << 32 | flags << 40 | u64::from(self.stream) << 48,
+            u64::from(length) | u64::from(self.session) << 32,
+            self.seq,
+            self.time as u64,
+            self.sent as u64,
+            u64::from(payload_crc),
+        ];
+        words[5] |= u64::from(crc::of_header(&words)) << 32;
         let mut bytes = [0; HEADER_LEN];
-        bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4] = self.kind.0;
-        bytes[5] = self.flags;
-        bytes[6..8].copy_from_slice(&self.stream.to_le_bytes());
-        bytes[8..12].copy_from_slice(&length.to_le_bytes());
-        bytes[12..16].copy_from_slice(&self.session.to_le_bytes());
-        bytes[16..24].copy_from_slice(&self.seq.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.time.to_le_bytes());
-        bytes[32..40].copy_from_slice(&self.sent.to_le_bytes());
-        bytes[40..44].copy_from_slice(&payload_crc.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..CRC_AT]);
-        bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+        for (to, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+            *to = word.to_le_bytes();
+        }
         bytes
     }
 }
@@ -118,29 +121,33 @@ impl Sealed {
     /// Reads a header whose magic and CRC the caller has checked.
     #[inline]
     pub(crate) fn parse(bytes: &[u8; HEADER_LEN]) -> Sealed {
-        let u32_at = |at: usize| u32::from_le_bytes(field(bytes, at));
+        let [first, second, seq, time, sent, last] = words(bytes);
         let header = Header {
-            kind: Kind(bytes[4]),
-            flags: bytes[5],
-            stream: u16::from_le_bytes(field(bytes, 6)),
-            session: u32_at(12),
-            seq: u64::from_le_bytes(field(bytes, 16)),
-            time: i64::from_le_bytes(field(bytes, 24)),
-            sent: i64::from_le_bytes(field(bytes, 32)),
+            kind: Kind((first >> 32) as u8),
+            flags: (first >> 40) as u8,
+            stream: (first >> 48) as u16,
+            session: (second >> 32) as u32,
+            seq,
+            time: time as i64,
+            sent: sent as i64,
         };
-        Sealed { header, length: u32_at(8), payload_crc: u32_at(40) }
+        Sealed { header, length: second as u32, payload_crc: last as u32 }
     }
 }
 
 /// Whether the CRC at the end of these 48 bytes is that of the rest.
 #[inline]
 pub(crate) fn header_crc_holds(bytes: &[u8; HEADER_LEN]) -> bool {
-    crc32c::crc32c(&bytes[..CRC_AT]) == u32::from_le_bytes(field(bytes, CRC_AT))
+    let words = words(bytes);
+    crc::of_header(&words) == (words[5] >> 32) as u32
 }
 
+/// A header as words. All of its fields lie within one, so that reading and summing it up
+/// takes six loads.
 #[inline]
-fn field<const N: usize>(bytes: &[u8; HEADER_LEN], at: usize) -> [u8; N] {
-    std::array::from_fn(|i| bytes[at + i])
+fn words(bytes: &[u8; HEADER_LEN]) -> [u64; 6] {
+    let (words, _) = bytes.as_chunks();
+    std::array::from_fn(|i| u64::from_le_bytes(words[i]))
 }
 
 /// One record, borrowing its payload.
@@ -162,7 +169,7 @@ impl<'a> Record<'a> {
     #[inline]
     pub fn new(header: Header, payload: &'a [u8]) -> Record<'a> {
         assert!(payload.len() <= MAX_PAYLOAD, "payload of {} bytes", payload.len());
-        Record { header, payload, crc: crc32c::crc32c(payload) }
+        Record { header, payload, crc: crc::crc32c(payload) }
     }
 
     /// A record whose payload was already checked against `crc`.
@@ -240,15 +247,15 @@ mod tests {
         assert_eq!(bytes[12..24], [4, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(bytes[24..32], (-6i64).to_le_bytes());
         assert_eq!(bytes[32..40], 7i64.to_le_bytes());
-        assert_eq!(bytes[40..44], crc32c::crc32c(&payload).to_le_bytes());
-        assert_eq!(bytes[44..48], crc32c::crc32c(&bytes[..44]).to_le_bytes());
+        assert_eq!(bytes[40..44], crc::crc32c(&payload).to_le_bytes());
+        assert_eq!(bytes[44..48], crc::crc32c(&bytes[..44]).to_le_bytes());
         assert_eq!(bytes[48..], payload);
     }
 
     #[test]
     fn the_crc_is_castagnoli() {
         // The check value that catalogues of CRCs print for CRC-32C.
-        assert_eq!(crc32c::crc32c(b"123456789"), 0xE306_9283);
+        assert_eq!(crc::crc32c(b"123456789"), 0xE306_9283);
     }
 
     #[test]

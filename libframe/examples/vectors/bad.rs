@@ -149,7 +149,7 @@ pub(crate) fn with_foreign(all: &Writer, digit: u8, length: u32) -> Vec<u8> {
     let mut foreign = all.header(Kind::DATA, 1, 2).encode(length, 0);
     foreign[3] = digit;
     let (body, crc) = foreign.split_at_mut(HEADER_LEN - 4);
-    crc.copy_from_slice(&crc32c::crc32c(body).to_le_bytes());
+    crc.copy_from_slice(&libframe::crc::crc32c(body).to_le_bytes());
     let (before, after) = all.bytes.split_at(all.marks[4]);
     [before, &foreign, &pair(2), after].concat()
 }

@@ -43,9 +43,9 @@ fn mended(stream: &[u8]) -> Vec<u8> {
         let length = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
         let length = length as usize;
         if let Some(payload) = rest.get(..length) {
-            header[40..44].copy_from_slice(&crc32c::crc32c(payload).to_le_bytes());
+            header[40..44].copy_from_slice(&libframe::crc::crc32c(payload).to_le_bytes());
         }
-        let crc = crc32c::crc32c(&header[..44]);
+        let crc = libframe::crc::crc32c(&header[..44]);
         header[44..].copy_from_slice(&crc.to_le_bytes());
         at += HEADER_LEN + if length <= rest.len() { length } else { 0 };
     }

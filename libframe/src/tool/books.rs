@@ -192,6 +192,10 @@ impl Books {
             let n = record.samples();
             return (n > 0).then_some(n);
         };
+        if let (Kind::DATA, Some(size)) = (record.header.kind, size) {
+            let timed = if record.header.has_device_time() { 8 } else { 0 };
+            return (record.payload.len() == size + timed).then_some(1);
+        }
         let samples = Samples::parse(record, size.is_some()).ok()?;
         let fits = size.is_none_or(|size| samples.are_of_size(size));
         fits.then_some(samples.len() as u64)
@@ -339,6 +343,9 @@ impl Books {
     /// Makes room for a record's session among those that are open.
     #[inline]
     fn enter(&mut self, session: u32, to: &mut impl Consumer) -> Result<()> {
+        if self.late.is_none() && self.sessions.is_last(session) {
+            return Ok(());
+        }
         self.settle_late(false, to)?;
         if let Some(open) = self.sessions.surplus(session) {
             self.break_off(open, to)?;

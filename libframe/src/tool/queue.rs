@@ -13,6 +13,7 @@ use clap::ValueEnum;
 use super::exit::ReaderGone;
 use super::status::Counters;
 use crate::clock::Clock;
+use crate::crc;
 use crate::payload::{Gap, Payload as _, Reason};
 use crate::wire::{HEADER_LEN, Header, Kind, Record, Sealed};
 
@@ -105,7 +106,7 @@ impl Queue {
         tail: &[u8],
         flip: u32,
     ) -> Result<(), ReaderGone> {
-        let crc = crc32c::crc32c_append(record.payload_crc(), tail);
+        let crc = crc::crc32c_append(record.payload_crc(), tail);
         let len = record.payload.len() + tail.len();
         let mut header = record.header.encode(len as u32, crc);
         header[HEADER_LEN - 4..].copy_from_slice(&flip.to_le_bytes());
@@ -393,7 +394,7 @@ mod tests {
         let mut chunk = Vec::new();
         queue.take(&mut chunk, 0, &Clock::system());
         let (record, flip) = entries(&chunk).next().unwrap();
-        assert_eq!(record.payload_crc(), crc32c::crc32c(record.payload));
+        assert_eq!(record.payload_crc(), crc::crc32c(record.payload));
         assert_eq!((record.payload.len(), flip), (52, None));
     }
 }

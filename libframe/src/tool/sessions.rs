@@ -42,6 +42,12 @@ impl Sessions {
         &mut self.0[last]
     }
 
+    /// Whether this session's record came last.
+    #[inline]
+    pub(super) fn is_last(&self, tag: u32) -> bool {
+        self.0.last().is_some_and(|open| open.tag == tag)
+    }
+
     /// The session that must be given up before one more is opened.
     #[inline]
     pub(super) fn surplus(&mut self, tag: u32) -> Option<Open> {

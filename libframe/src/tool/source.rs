@@ -20,6 +20,7 @@ use super::signal::Stop;
 use super::stage::{Identity, StatsMaker};
 use super::status::{Counters, Status};
 use crate::clock::{Clock, SECOND};
+use crate::crc;
 use crate::histogram::Histogram;
 use crate::payload::{Payload as _, Session};
 use crate::wire::{Header, Kind, Record};
@@ -119,7 +120,7 @@ impl Writer {
     ) -> Writer {
         let identity = Identity::new(common);
         let session = identity.new_session(&clock);
-        let tag = crc32c::crc32c(session.uuid.as_bytes());
+        let tag = crc::crc32c(session.uuid.as_bytes());
         let capacity = common.queue as usize;
         let queue = Queue::new(capacity, common.overflow, &identity.name, tag, &counters);
         let now = clock.now();
