@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use framepipe_tests::{Event, decode, pipe};
+use libframe::payload::Stats;
 use libframe::wire::{Header, Kind};
 
 fn without_sent(records: Vec<(Header, Vec<u8>)>) -> Vec<(Header, Vec<u8>)> {
@@ -78,4 +79,12 @@ fn something_to_do_must_be_said() {
     pipe("batch-frames").run().expect(&[2]);
     pipe("batch-frames --split -n 5").run().expect(&[2]);
     pipe("batch-frames -n 0").run().expect(&[2]);
+}
+
+#[test]
+fn the_last_report_counts_what_was_held_until_the_end() {
+    let run = pipe("sim-src -n 25 --rate max | batch-frames -n 10").run();
+    let stats = run.expect(&[0, 0]).payloads::<Stats>();
+    let own = stats.iter().filter(|stats| stats.stage == "batch-frames");
+    assert_eq!(own.map(|stats| stats.output.samples).sum::<u64>(), 25);
 }

@@ -408,6 +408,8 @@ impl Books {
     ) -> Result<()> {
         let (session, ledger) = (open.tag, &open.ledger);
         self.account.add(ledger, |stream| self.catalog.name(session, stream));
+        let catalog = &self.catalog;
+        to.drain_session(&Ended { session, ledger, reason, broke_off, catalog })?;
         self.look_at_clock();
         self.stats_of(session, open.stages.len(), to)?;
         let catalog = &self.catalog;

@@ -16,7 +16,10 @@ pub(super) trait Consumer {
     /// Takes note of bytes that are no record.
     fn damage(&mut self, damage: &Damage) -> Result<()>;
 
-    /// Closes a session: no more of its records will come.
+    /// Lets go of what is held of a session: no more of its records will come.
+    fn drain_session(&mut self, ended: &Ended<'_>) -> Result<()>;
+
+    /// Closes a session, after the last STATS.
     fn end_session(&mut self, ended: &Ended<'_>) -> Result<()>;
 
     /// Takes the stage's own STATS.

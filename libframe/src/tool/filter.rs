@@ -133,8 +133,11 @@ impl<F: Filter> Consumer for FilterStage<F> {
         self.filter.damage(damage)
     }
 
+    fn drain_session(&mut self, ended: &Ended<'_>) -> Result<()> {
+        self.filter.end(ended, &mut self.out)
+    }
+
     fn end_session(&mut self, ended: &Ended<'_>) -> Result<()> {
-        self.filter.end(ended, &mut self.out)?;
         self.out.end(ended.session, ended.reason)
     }
 

@@ -98,6 +98,10 @@ impl<S: Sink> Consumer for SinkStage<'_, S> {
         self.0.damage(damage)
     }
 
+    fn drain_session(&mut self, _ended: &Ended<'_>) -> Result<()> {
+        Ok(())
+    }
+
     fn end_session(&mut self, ended: &Ended<'_>) -> Result<()> {
         self.0.end(ended)
     }
