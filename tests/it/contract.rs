@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use framepipe_tests::{Pipe, pipe, tools};
+use framepipe_tests::{Pipe, binary, pipe, tools};
 use libframe::clock::{Clock, SECOND};
 use libframe::payload::{End, Gap, Reason, Session, Stats};
 use libframe::wire::Kind;
@@ -324,6 +325,36 @@ fn a_terminal_for_records_is_refused_with_a_hint() {
         let run = pipe(tool).input_fd(program.into()).run();
         run.expect(&[2]).expect_stderr(0, "stdin is a terminal; give me records");
     }
+}
+
+#[test]
+fn the_last_stage_draws_a_live_line_on_a_terminal() {
+    let draws = |stdout: Stdio| {
+        let (person, program) = terminal();
+        let mut source = Command::new(binary("sim-src"));
+        let mut child = source.stdout(stdout).stderr(program).spawn().unwrap();
+        let mut drawn = Vec::new();
+        let mut chunk = [0; 4096];
+        // A second of nothing, or the end, is the end.
+        while drawn.len() < 400 && has_more(&person) {
+            let n = rustix::io::read(&person, &mut chunk).unwrap_or(0);
+            drawn.extend_from_slice(&chunk[..n]);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        String::from_utf8_lossy(&drawn).into_owned()
+    };
+    let last = draws(Stdio::null());
+    assert!(last.contains("sim-src: ") && last.contains(" samples, "), "{last:?}");
+    assert!(last.contains('●'), "{last:?}");
+    assert_eq!(draws(Stdio::piped()), "", "another stage has the line");
+}
+
+fn has_more(terminal: &std::os::fd::OwnedFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let second = Timespec { tv_sec: 1, tv_nsec: 500_000_000 };
+    let mut fds = [PollFd::new(terminal, PollFlags::IN)];
+    poll(&mut fds, Some(&second)).is_ok_and(|n| n > 0)
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub(super) enum Role {
     Source,
     Filter,
     Sink,
+    /// A sink whose product is text on stdout.
+    TextSink,
 }
 
 /// A century, so that adding it to a time cannot overflow.
@@ -138,7 +140,7 @@ fn command<A: Parser>(role: Role) -> Command {
         own.get_arguments().filter_map(|a| a.get_short()).collect();
     let unfit: &[&str] = match role {
         Role::Source => &["max_record"],
-        Role::Filter | Role::Sink => &["queue", "overflow"],
+        Role::Filter | Role::Sink | Role::TextSink => &["queue", "overflow"],
     };
     let examples = own.get_after_help().map(|text| format!("{text}\n\n"));
     let notes = examples.unwrap_or_default() + NOTES;

@@ -23,6 +23,9 @@ pub trait Sink: Sized {
     /// The command line.
     type Args: Parser;
 
+    /// Whether the tool's product is text on stdout.
+    const WRITES_TEXT: bool = false;
+
     /// Checks the arguments and acquires what the tool needs.
     fn open(args: Self::Args) -> Result<Self>;
 
@@ -73,14 +76,15 @@ pub trait Sink: Sized {
 
 /// Runs a sink on stdin.
 pub fn sink<S: Sink>() -> ExitCode {
-    exit::start(Role::Sink, |args: S::Args, common, account| {
+    let role = if S::WRITES_TEXT { Role::TextSink } else { Role::Sink };
+    exit::start(role, |args: S::Args, common, account| {
         signal::second_is_deadly()?;
         let clock = Clock::system();
         let counters = Arc::new(Counters::default());
         let files = S::files(&args);
         let input = Input::open(files, common, &counters, &clock)?;
         let mut sink = S::open(args)?;
-        let status = Status::start(common, Role::Sink, &counters, &clock)?;
+        let status = Status::start(common, role, &counters, &clock)?;
         input.run(&mut SinkStage(&mut sink), account)?;
         drop(status);
         sink.close(account)

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::event::{PollFd, PollFlags};
+use rustix::fs::FileType;
 
 use super::args::{Common, Role, StatusFormat};
 use super::signal::{self, poll_until};
@@ -101,7 +102,8 @@ impl Status {
     ) -> io::Result<Status> {
         let usr1 = signal::on_usr1()?;
         let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        let live = io::stderr().is_terminal() && !common.quiet && common.status.is_none();
+        let wanted = !common.quiet && common.status.is_none() && is_last(role);
+        let live = io::stderr().is_terminal() && wanted;
         let mut reporter = Reporter {
             name: common.name(),
             role,
@@ -126,6 +128,20 @@ impl Drop for Status {
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
+    }
+}
+
+/// Whether this is the stage that should draw the live line. A terminal has one place for
+/// it, so in a pipeline only the last stage does: the one that does not write to a pipe.
+/// Nor does one whose product is text, on the same terminal.
+fn is_last(role: Role) -> bool {
+    let stdout = io::stdout();
+    let kind =
+        rustix::fs::fstat(&stdout).map(|stat| FileType::from_raw_mode(stat.st_mode));
+    match role {
+        Role::Sink => true,
+        Role::TextSink => !stdout.is_terminal() && kind != Ok(FileType::Fifo),
+        Role::Source | Role::Filter => kind != Ok(FileType::Fifo),
     }
 }
 
@@ -208,7 +224,8 @@ impl View {
     fn of(reporter: &Reporter) -> View {
         let counters = &reporter.counters;
         let (input, output) = (counters.input.flow(), counters.output.flow());
-        let shown = if reporter.role == Role::Sink { input } else { output };
+        let is_sink = matches!(reporter.role, Role::Sink | Role::TextSink);
+        let shown = if is_sink { input } else { output };
         let now = reporter.clock.now();
         let (since, before) = reporter.before;
         let seconds = ((now - since) as f64 / SECOND as f64).max(1e-9);
@@ -243,10 +260,9 @@ impl View {
     /// A red dot while something is being recorded or captured.
     fn live_line(&self) -> String {
         let text = self.text();
-        if self.role == Role::Filter {
-            text
-        } else {
-            format!("\x1b[31m●\x1b[0m {text}")
+        match self.role {
+            Role::Source | Role::Sink => format!("\x1b[31m●\x1b[0m {text}"),
+            Role::Filter | Role::TextSink => text,
         }
     }
 

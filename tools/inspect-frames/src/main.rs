@@ -64,6 +64,8 @@ fn main() -> ExitCode {
 impl Sink for Inspect {
     type Args = Args;
 
+    const WRITES_TEXT: bool = true;
+
     fn open(args: Args) -> Result<Inspect> {
         Ok(Inspect {
             format: args.format,

@@ -79,6 +79,8 @@ fn main() -> ExitCode {
 impl Sink for ToText {
     type Args = Args;
 
+    const WRITES_TEXT: bool = true;
+
     fn open(args: Args) -> Result<ToText> {
         let usual = match args.format {
             Format::Ndjson => (1..=9).map(Kind).collect(),
