@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn every_length_and_every_cut_agree_with_the_definition() {
-        let bytes: Vec<u8> = (0..3000u32).map(|i| (i * i >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..3000u32).map(|i| ((i * i) >> 3) as u8).collect();
         for len in (0..64).chain([271, 272, 273, LONG - 1, LONG, LONG + 1, 3000]) {
             let whole = by_definition(&bytes[..len]);
             assert_eq!(crc32c(&bytes[..len]), whole, "{len}");
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_headers_words_sum_up_like_its_bytes() {
-        let words = [1, u64::MAX, 3 << 40, 0x0123_4567_89AB_CDEF, 5, 6 << 32 | 7];
+        let words = [1, u64::MAX, 3 << 40, 0x0123_4567_89AB_CDEF, 5, (6 << 32) | 7];
         let bytes: Vec<u8> =
             words.iter().flat_map(|word: &u64| word.to_le_bytes()).collect();
         assert_eq!(of_header(&words), by_definition(&bytes[..44]));

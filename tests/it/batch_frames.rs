@@ -1,8 +1,6 @@
 //! `batch-frames`
 
-use std::time::Duration;
-
-use framepipe_tests::{Event, decode, pipe};
+use framepipe_tests::{count_kind, pipe};
 use libframe::payload::Stats;
 use libframe::wire::{Header, Kind};
 
@@ -40,12 +38,21 @@ fn a_batch_that_is_old_enough_goes_out_while_the_input_is_silent() {
     let end = recording.windows(5).rposition(|b| b == b"\xD5FP1\x09").unwrap();
     let mut started =
         pipe("batch-frames --every 100ms").input_left_open(&recording[..end]).start();
-    let has_batch = |bytes: &[u8]| {
-        let is_batch = |event: &Event| matches!(event, Event::Record(header, _) if header.kind == Kind::BATCH);
-        decode(bytes).iter().any(is_batch)
-    };
-    started.until_stdout(has_batch).after(Duration::from_millis(10)).close_stdin();
+    started.until_records(Kind::BATCH, 1).close_stdin();
     started.wait().expect(&[3]);
+}
+
+#[test]
+fn a_batch_that_is_young_waits_for_more() {
+    let recording = pipe("sim-src -n 5 --rate max").run().stdout;
+    let end = recording.windows(5).rposition(|b| b == b"\xD5FP1\x09").unwrap();
+    let mut started =
+        pipe("batch-frames --every 10s").input_left_open(&recording[..end]).start();
+    // The source's STATS, then those of a second without input.
+    started.until_records(Kind::STATS, 2);
+    started.until_stdout(|bytes| count_kind(bytes, Kind::BATCH) == 0).close_stdin();
+    let run = started.wait();
+    assert_eq!(run.expect(&[3]).of_kind(&[Kind::BATCH]).len(), 1);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use framepipe_tests::{Pipe, binary, pipe, tools};
 use libframe::clock::{Clock, SECOND};
 use libframe::payload::{End, Gap, Reason, Session, Stats};
 use libframe::wire::Kind;
+use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
 use rustix::pty;
 
@@ -109,6 +110,7 @@ fn the_first_signal_stops_the_source_and_the_rest_drains() {
         let line =
             format!("sim-src glove --rate 1000 | {filter} | inspect-frames -f json");
         let mut started = pipe(&line).start();
+        started.until_ready(0).until_ready(1).until_ready(2);
         started.after(Duration::from_millis(400)).signal_all(Signal::TERM);
         let run = started.wait();
         run.expect(&[0, 0, 0]).expect_silence();
@@ -123,7 +125,7 @@ fn the_first_signal_stops_the_source_and_the_rest_drains() {
 fn sinks_drain_after_a_signal() {
     for sink in SINKS {
         let mut started = pipe(&format!("sim-src --rate 1000 | {sink}")).start();
-        started.after(Duration::from_millis(300)).signal(1, Signal::TERM);
+        started.until_ready(0).until_ready(1).signal(1, Signal::TERM);
         started.after(Duration::from_millis(200));
         assert!(started.is_running(1), "{sink} must not stop before its input does");
         started.signal(0, Signal::TERM);
@@ -136,7 +138,7 @@ fn the_second_signal_is_deadly() {
     let term = Signal::TERM.as_raw();
     for tool in readers() {
         let mut started = pipe(tool).input_left_open(broken_off(10)).start();
-        started.after(Duration::from_millis(300)).signal(0, Signal::TERM);
+        started.until_ready(0).signal(0, Signal::TERM);
         started.after(Duration::from_millis(100));
         assert!(started.is_running(0), "{tool} must outlive the first signal");
         started.signal(0, Signal::TERM);
@@ -148,13 +150,13 @@ fn the_second_signal_is_deadly() {
 fn a_source_that_cannot_write_dies_of_the_second_signal() {
     for source in SOURCES {
         let line = source.replace("--rate 1000", "--rate max");
-        let mut started = pipe(&line).start();
-        started.after(Duration::from_millis(500)).signal(0, Signal::TERM);
+        let mut started = pipe(&format!("{line} --queue 64KiB --status 50ms")).start();
+        // Nobody reads: the pipe is full, then the queue.
+        started.until_stderr(0, "queued 64.0 KiB, ").signal(0, Signal::TERM);
         started.after(Duration::from_millis(200));
         assert!(started.is_running(0), "{source} has records to flush");
+        // It must not need a reader for that, so only then does one begin.
         started.signal(0, Signal::TERM);
-        started.after(Duration::from_millis(200));
-        assert!(!started.is_running(0), "{source} must die");
         started.wait().expect(&[-Signal::TERM.as_raw()]);
     }
 }
@@ -165,7 +167,7 @@ fn a_source_stops_while_its_device_is_silent() {
         let line = source.replace("--rate 1000", "--rate 0.001");
         let began = Clock::system().now();
         let mut started = pipe(&format!("{line} --fault burst=2")).start();
-        started.after(Duration::from_millis(300)).signal(0, Signal::TERM);
+        started.until_ready(0).signal(0, Signal::TERM);
         let run = started.wait();
         run.expect(&[0]);
         assert_eq!(run.payloads::<End>()[0].reason, "signal");
@@ -177,13 +179,13 @@ fn a_source_stops_while_its_device_is_silent() {
 fn sigusr1_prints_a_status_line() {
     for tool in readers() {
         let mut started = pipe(tool).input_left_open(broken_off(100)).start();
-        started.after(Duration::from_millis(300)).signal(0, Signal::USR1);
+        started.until_ready(0).signal(0, Signal::USR1);
         started.until_stderr(0, &format!("{}: ", name(tool))).close_stdin();
         started.wait().expect(&[3]).expect_stderr(0, "samples, ");
     }
     for source in SOURCES {
         let mut started = pipe(source).start();
-        started.read_stdout().after(Duration::from_millis(300)).signal(0, Signal::USR1);
+        started.read_stdout().until_ready(0).signal(0, Signal::USR1);
         started.until_stderr(0, " samples, ").signal(0, Signal::TERM);
         started.wait().expect(&[0]);
     }
@@ -217,7 +219,7 @@ fn a_reader_that_goes_away_is_not_an_error() {
 fn a_capture_that_was_to_run_on_says_that_its_reader_is_gone() {
     for source in SOURCES {
         let mut started = pipe(source).start();
-        started.after(Duration::from_millis(200)).close_stdout();
+        started.until_ready(0).close_stdout();
         started.wait().expect(&[0]).expect_stderr(0, "the reader of stdout went away");
     }
 }
@@ -234,7 +236,25 @@ fn an_own_failure_names_tool_and_thing() {
 }
 
 #[test]
+fn damage_is_told_although_the_reader_is_gone() {
+    let mut bytes = recording(10_000);
+    bytes[2000] ^= 1;
+    for filter in FILTERS {
+        let mut started = pipe(filter).input_left_open(&bytes[..]).start();
+        started.close_stdout();
+        started.wait().expect(&[3]);
+    }
+}
+
+#[test]
 fn a_missing_file_is_named() {
+    let good =
+        std::env::temp_dir().join(format!("framepipe-good-{}", std::process::id()));
+    std::fs::write(&good, recording(3)).unwrap();
+    // It is found before the others are read.
+    let run = pipe(&format!("inspect-frames {} /no/such.frames", good.display())).run();
+    assert!(run.expect(&[1]).stdout.is_empty());
+    std::fs::remove_file(good).unwrap();
     for tool in ["inspect-frames", "to-text", "repair-frames"] {
         let run = pipe(&format!("{tool} /no/such.frames")).run();
         run.expect(&[1])
@@ -308,9 +328,11 @@ fn terminal() -> (std::os::fd::OwnedFd, File) {
     pty::grantpt(&person).unwrap();
     pty::unlockpt(&person).unwrap();
     let path = pty::ptsname(&person, Vec::new()).unwrap();
-    let program =
-        File::options().read(true).write(true).open(path.to_str().unwrap()).unwrap();
-    (person, program)
+    // A test run that leads a session without a terminal would get this one as its own,
+    // and die when the person leaves.
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let program = rustix::fs::open(path.to_str().unwrap(), flags, Mode::empty()).unwrap();
+    (person, program.into())
 }
 
 #[test]
@@ -366,6 +388,15 @@ fn count_stops_every_tool_after_exactly_so_many_samples() {
     }
     for filter in FILTERS {
         let run = pipe(&format!("{filter} --count 25")).input(recording(100)).run();
+        assert_eq!(run.expect(&[0]).samples(), 25, "{filter}");
+        assert_eq!(run.payloads::<End>()[0].reason, "count");
+    }
+    for filter in FILTERS {
+        // The input's own end must not be what stops it.
+        let line = format!("{filter} --count 25");
+        let mut started = pipe(&line).input_left_open(broken_off(100)).start();
+        started.read_stdout();
+        let run = started.wait();
         assert_eq!(run.expect(&[0]).samples(), 25, "{filter}");
         assert_eq!(run.payloads::<End>()[0].reason, "count");
     }
@@ -428,6 +459,8 @@ fn every_stage_reports_each_second_and_at_the_end() {
         assert!((3..=5).contains(&own.len()), "{stage}: {}", own.len());
         assert!(own.iter().all(|stats| stats.index == index));
         let samples: u64 = own.iter().map(|stats| stats.output.samples).sum();
+        // What batch-frames holds goes out after its last report.
+        assert!(samples == run.samples() || index == 2, "{stage}: {samples}");
         let hops: u64 = own.iter().flat_map(|stats| &stats.hop).map(|(_, n)| n).sum();
         assert!(samples > 400 && hops > 40, "{stage}: {samples} {hops}");
         assert!(own.iter().all(|stats| stats.rss > 0 && stats.cpu > 0));
@@ -480,6 +513,45 @@ fn status_is_text_or_json_at_an_interval() {
 }
 
 #[test]
+fn status_tells_samples_and_rate_of_what_the_stage_is_for() {
+    for sink in SINKS {
+        let line = format!("{sink} --status 50ms");
+        let mut started = pipe(&line).input_left_open(broken_off(10)).start();
+        // Sinks write no records; what they took in is what people want to see.
+        started.until_stderr(0, &format!("{}: 10 samples, ", name(sink))).close_stdin();
+        started.wait().expect(&[3]);
+    }
+    let line = "sim-src --rate 1000 --duration 1s --status 100ms --status-format json";
+    let run = pipe(line).run();
+    let parse = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    let all: Vec<_> = run.expect(&[0]).stderrs[0].lines().map(parse).collect();
+    let (mut before, mut by_rate) = (0.0, 0.0);
+    for status in &all {
+        let elapsed = status["elapsed"].as_f64().unwrap();
+        by_rate += (elapsed - before) * status["rate"].as_f64().unwrap();
+        before = elapsed;
+    }
+    let samples = all.last().unwrap()["out"]["samples"].as_f64().unwrap();
+    assert!(
+        samples > 0.0 && (by_rate / samples - 1.0).abs() < 0.05,
+        "{by_rate} {samples}"
+    );
+}
+
+#[test]
+fn quiet_stages_say_nothing_of_losses_and_still_exit_with_3() {
+    // What repair-frames says is its product.
+    for tool in readers().filter(|tool| name(tool) != "repair-frames") {
+        let run = pipe(&format!("{tool} --quiet")).input(with_a_hole()).run();
+        run.expect(&[3]).expect_silence();
+    }
+    pipe("sim-src -n 100 --rate max --fault gap=5% -q")
+        .run()
+        .expect(&[3])
+        .expect_silence();
+}
+
+#[test]
 fn completions_and_man_pages_come_from_the_tool() {
     for tool in all().map(name) {
         for (what, sign) in [
@@ -498,11 +570,12 @@ fn completions_and_man_pages_come_from_the_tool() {
 fn a_full_queue_drops_by_policy_and_says_so() {
     for (policy, kept) in [("drop-oldest", "last"), ("drop-newest", "first")] {
         let line = format!(
-            "sim-src glove -n 200000 --rate max --queue 1MiB --overflow {policy}"
+            "sim-src glove -n 200000 --rate max --queue 1MiB --overflow {policy} \
+             --status 50ms --status-format json"
         );
         let mut started = pipe(&line).start();
         // Nobody reads until the source has made all it was asked for.
-        started.after(Duration::from_millis(3000)).read_stdout();
+        started.until_stderr(0, "\"samples\":200000").read_stdout();
         let run = started.wait();
         run.expect(&[3]).expect_stderr(0, "reason: queue, by sim-src");
         let data = run.of_kind(&[Kind::DATA]);
@@ -510,6 +583,36 @@ fn a_full_queue_drops_by_policy_and_says_so() {
         assert_eq!(data.len() as u64 + lost, 200_000, "{policy}");
         let last = data.last().unwrap().0.seq == 199_999;
         assert_eq!(last, kept == "last", "{policy}");
+        let stats = run.payloads::<Stats>();
+        assert_eq!(
+            stats.iter().map(|stats| stats.dropped).sum::<u64>(),
+            lost,
+            "{policy}"
+        );
+        let deepest = stats.iter().map(|stats| stats.queue).max().unwrap();
+        assert!((1 << 19..1 << 21).contains(&deepest), "{policy}: {deepest}");
+    }
+}
+
+#[test]
+fn a_queue_answers_for_what_it_dropped_and_not_for_what_never_came() {
+    let made = "sim-src glove -n 50000 --rate max --fault drop=10%";
+    let seqs = |run: &framepipe_tests::Run| -> Vec<u64> {
+        run.of_kind(&[Kind::DATA]).iter().map(|(header, _)| header.seq).collect()
+    };
+    let whole = seqs(pipe(made).run().expect(&[0]));
+    for policy in ["drop-oldest", "drop-newest"] {
+        let line = format!(
+            "{made} --queue 1MiB --overflow {policy} --status 50ms --status-format json"
+        );
+        let mut started = pipe(&line).start();
+        started.until_stderr(0, &format!("\"samples\":{}", whole.len())).read_stdout();
+        let run = started.wait();
+        let gaps = run.expect(&[3]).payloads::<Gap>();
+        let mut all = seqs(&run);
+        all.extend(gaps.iter().flat_map(|gap| gap.first..gap.next()));
+        all.sort();
+        assert!(all == whole, "{policy}: {} of {}", all.len(), whole.len());
     }
 }
 
@@ -532,7 +635,12 @@ fn kinds_that_a_tool_does_not_know_pass_untouched_unless_they_must_not() {
         let run = pipe(filter).input(strange(0)).run();
         let passed = run.expect(&[0]).of_kind(&[Kind(99)]);
         assert_eq!(passed.len(), 1, "{filter}");
-        assert_eq!((passed[0].0.time, passed[0].1.as_slice()), (6, &b"strange"[..]));
+        let (header, payload) = &passed[0];
+        assert_eq!((header.flags, header.stream, header.session), (0, 1, session));
+        assert_eq!(
+            (header.seq, header.time, payload.as_slice()),
+            (5, 6, &b"strange"[..])
+        );
     }
     for tool in readers() {
         let run = pipe(tool).input(strange(FLAG_MUST_KNOW)).run();

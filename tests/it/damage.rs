@@ -102,12 +102,10 @@ fn every_tool_says_so() {
 #[test]
 fn a_killed_stage_leaves_what_came_and_is_named_downstream() {
     use rustix::process::Signal;
-    use std::time::Duration;
     for (victim, name) in [(0, "sim-src"), (1, "pick-frames"), (2, "batch-frames")] {
         let line = "sim-src glove --rate 2000 | pick-frames | batch-frames -n 10 | repair-frames";
         let mut started = pipe(line).start();
-        started.read_stdout().after(Duration::from_millis(500));
-        started.signal(victim, Signal::KILL);
+        started.until_samples(310).signal(victim, Signal::KILL);
         let run = started.wait();
         let codes = run.codes();
         assert_eq!(codes[victim], -Signal::KILL.as_raw());
@@ -135,9 +133,8 @@ fn a_killed_stage_leaves_what_came_and_is_named_downstream() {
 #[test]
 fn a_recording_whose_writer_was_killed_is_readable_and_names_it() {
     use rustix::process::Signal;
-    use std::time::Duration;
     let mut started = pipe("sim-src glove --rate 2000 | batch-frames -n 10").start();
-    started.read_stdout().after(Duration::from_millis(500)).signal(1, Signal::KILL);
+    started.until_samples(310).signal(1, Signal::KILL);
     let file = started.wait().stdout;
     let run = pipe("inspect-frames -f json").input(file).run();
     run.expect(&[3]).expect_stderr(0, "batch-frames broke off");

@@ -1,6 +1,8 @@
 //! `inspect-frames`
 
 use framepipe_tests::pipe;
+use libframe::payload::{Payload as _, Stats};
+use libframe::wire::{Header, Kind, Record};
 
 #[test]
 fn tells_streams_rates_and_stages() {
@@ -65,6 +67,53 @@ fn several_files_are_read_as_one() {
     let run = pipe(&format!("inspect-frames -f json {}", paths.join(" "))).run();
     assert_eq!(run.expect(&[0]).json()["sessions"].as_array().unwrap().len(), 2);
     std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_session_is_reported_as_it_ends() {
+    let recording = pipe("sim-src -n 10 --rate max").run().stdout;
+    let mut started = pipe("inspect-frames").input_left_open(recording).start();
+    let complete = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("complete");
+    started.until_stdout(complete).close_stdin();
+    started.wait().expect(&[0]);
+}
+
+#[test]
+fn what_stages_say_of_themselves_is_summed_up() {
+    let line =
+        "sim-src --rate 200 --duration 1500ms | pick-frames | inspect-frames -f json";
+    let run = pipe(line).run();
+    let session = run.expect(&[0, 0, 0]).json()["sessions"][0].clone();
+    let samples = &session["streams"][0]["samples"];
+    let hops = session["hops"].as_array().unwrap();
+    for (hop, stage) in hops.iter().zip(["sim-src", "pick-frames"]) {
+        assert_eq!((&hop["stage"], &hop["samples_out"]), (&stage.into(), samples));
+    }
+}
+
+#[test]
+fn however_much_is_missing_the_report_is_short() {
+    let recording = pipe("sim-src -n 5000 --rate max --fault drop=20%").run().stdout;
+    let run = pipe("inspect-frames -f json").input(&recording[..]).run();
+    let session = run.expect(&[3]).json()["sessions"][0].clone();
+    assert_eq!(session["gaps"].as_array().unwrap().len(), 100);
+    let places = session["streams"][0]["losses"][0]["places"].as_u64().unwrap();
+    assert_eq!(session["more_gaps"].as_u64(), Some(places - 100));
+    // A hostile stream has a thousand stages.
+    let tag = u32::from_le_bytes(recording[12..16].try_into().unwrap());
+    let mut many = recording;
+    for index in 0..1000 {
+        let stats = Stats { stage: format!("stage {index}"), index, ..Stats::default() };
+        let (kind, session) = (Kind::STATS, tag);
+        let header =
+            Header { kind, flags: 0, stream: 0, session, seq: 0, time: 0, sent: 0 };
+        let mut record = Vec::new();
+        Record::new(header, &stats.to_bytes()).encode(&mut record);
+        let end = many.windows(5).rposition(|b| b == b"\xD5FP1\x09").unwrap();
+        many.splice(end..end, record);
+    }
+    let run = pipe("inspect-frames -f json").input(many).run();
+    assert_eq!(run.json()["sessions"][0]["hops"].as_array().unwrap().len(), 64);
 }
 
 #[test]

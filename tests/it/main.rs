@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
 
+mod books;
 mod contract;
 mod damage;
 mod interop;
 mod memory;
+mod source;
 mod spec;
 mod tidy;
 

@@ -1,6 +1,7 @@
 //! `pick-frames`
 
 use framepipe_tests::{Run, pipe};
+use libframe::payload::Gap;
 use libframe::schema::Stream;
 use libframe::wire::Kind;
 use serde_json::Value;
@@ -33,6 +34,15 @@ fn streams_are_chosen_by_name_pattern_number_and_medium() {
         run.expect(&[0, 0, 0]).expect_silence();
         assert_eq!(names(&report), expected, "{options}");
     }
+}
+
+#[test]
+fn of_a_stream_that_is_left_out_nothing_comes() {
+    let line =
+        "sim-src glove sine -n 200 --rate max --fault gap=10% | pick-frames -s sine";
+    let records = pipe(line).run().records();
+    assert!(records.iter().all(|(header, _)| [0, 2].contains(&header.stream)));
+    assert!(records.iter().any(|(header, _)| header.kind == Kind::GAP));
 }
 
 #[test]
@@ -87,6 +97,8 @@ fn a_gap_is_thinned_with_its_stream() {
     let (samples, lost) =
         (stream["samples"].as_u64().unwrap(), stream["lost"].as_u64().unwrap());
     assert_eq!(samples + lost, 1000, "{}", run.everything());
+    let gaps = pipe(line).run().payloads::<Gap>();
+    assert!(gaps.iter().all(|gap| gap.count > Some(0)), "{gaps:?}");
     assert!((100..300).contains(&lost), "{lost}");
 }
 
@@ -99,12 +111,25 @@ fn a_time_range_keeps_its_numbers_and_nothing_counts_as_lost() {
         let (run, report) = inspect(&line);
         assert!(run.codes().iter().all(|code| *code == 0), "{}", run.everything());
         let stream = &report["sessions"][0]["streams"][0];
-        // 100 a second; the first comes a moment after the session's start.
         assert_eq!(
-            (stream["first_seq"].as_u64(), stream["samples"].as_u64()),
-            (Some(200), Some(300))
+            (stream["samples"].as_u64(), stream["lost"].as_u64()),
+            (Some(300), Some(0))
         );
+        // 100 a second; the first comes a moment after the session's start, a longer one
+        // if the machine is busy.
+        let first = stream["first_seq"].as_u64().unwrap();
+        assert!((100..=200).contains(&first), "{first}");
     }
+}
+
+#[test]
+fn what_is_left_of_a_long_batch_is_sent_in_parts() {
+    let line = "sim-src ephys:channels=128,block=10000 -n 10000 --rate max \
+                | pick-frames -c 0-63";
+    let run = pipe(line).run();
+    let batches = run.expect(&[0, 0]).of_kind(&[Kind::BATCH]);
+    assert!(batches.iter().all(|(_, payload)| payload.len() <= 1 << 20));
+    assert_eq!((run.samples(), batches.len()), (10_000, 2));
 }
 
 #[test]

@@ -57,6 +57,16 @@ fn repairing_twice_changes_nothing_more() {
 }
 
 #[test]
+fn a_session_that_broke_off_further_up_is_no_gap_of_a_stream() {
+    let whole = pipe("sim-src glove -n 20 --rate max").run().stdout;
+    let end = whole.windows(5).rposition(|bytes| bytes == b"\xD5FP1\x09").unwrap();
+    let run = pipe("pick-frames | repair-frames").input(&whole[..end]).run();
+    run.expect(&[3, 3]).expect_stderr(1, "sim-src broke off");
+    assert!(!run.stderrs[1].contains("missing from sample"), "{}", run.everything());
+    assert_eq!(run.payloads::<Gap>().len(), 1);
+}
+
+#[test]
 fn a_good_recording_stays_as_it_is() {
     let run =
         pipe("sim-src glove camera:size=16x16 -n 50 --rate max | repair-frames").run();

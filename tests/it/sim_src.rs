@@ -143,6 +143,19 @@ fn a_drifting_device_clock_runs_ahead_of_the_host() {
 }
 
 #[test]
+fn a_record_that_nothing_overtakes_comes_all_the_same() {
+    let run = pipe("sim-src -n 1 --rate max --fault reorder=100%").run();
+    assert_eq!(run.expect(&[0]).samples(), 1);
+}
+
+#[test]
+fn the_last_block_is_cut_to_the_count() {
+    let run = pipe("sim-src ephys:block=300 -n 1000 --rate max").run();
+    assert_eq!(run.expect(&[0]).samples(), 1000);
+    assert_eq!(run.of_kind(&[Kind::BATCH]).len(), 4);
+}
+
+#[test]
 fn mistakes_are_explained() {
     for (line, hint) in [
         ("sim-src gloves", "glove, camera, ephys"),

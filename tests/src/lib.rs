@@ -17,7 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 pub use crate::binaries::{binary, root, tools};
-pub use crate::run::{Event, Run, decode};
+pub use crate::run::{Event, Run, count_kind, count_samples, decode};
 pub use crate::started::Started;
 
 /// No pipeline of a test may take longer, so that no test can hang.

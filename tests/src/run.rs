@@ -51,6 +51,32 @@ pub fn decode(bytes: &[u8]) -> Vec<Event> {
     events
 }
 
+/// How many samples there are among some records.
+fn samples<'a>(records: impl Iterator<Item = (&'a Header, &'a [u8])>) -> u64 {
+    let count = |(header, payload): (&Header, &[u8])| match header.kind {
+        Kind::DATA => 1,
+        Kind::BATCH => u64::from(u32::from_le_bytes(*payload.first_chunk().expect("n"))),
+        _ => 0,
+    };
+    records.map(count).sum()
+}
+
+/// How many samples a stream holds.
+pub fn count_samples(bytes: &[u8]) -> u64 {
+    let events = decode(bytes);
+    samples(events.iter().filter_map(|event| match event {
+        Event::Record(header, payload) => Some((header, payload.as_slice())),
+        Event::Damage(_) => None,
+    }))
+}
+
+/// How many records of a kind a stream holds.
+pub fn count_kind(bytes: &[u8], kind: Kind) -> usize {
+    let is =
+        |event: &&Event| matches!(event, Event::Record(header, _) if header.kind == kind);
+    decode(bytes).iter().filter(is).count()
+}
+
 impl Run {
     /// Exit codes; minus the signal's number for death by one.
     pub fn codes(&self) -> Vec<i32> {
@@ -137,12 +163,7 @@ impl Run {
     /// How many samples are on stdout.
     #[track_caller]
     pub fn samples(&self) -> u64 {
-        let count = |(header, payload): (Header, Vec<u8>)| match header.kind {
-            Kind::BATCH => {
-                u64::from(u32::from_le_bytes(*payload.first_chunk().expect("n")))
-            }
-            _ => 1,
-        };
-        self.of_kind(&[Kind::DATA, Kind::BATCH]).into_iter().map(count).sum()
+        let records = self.records();
+        samples(records.iter().map(|(header, payload)| (header, payload.as_slice())))
     }
 }

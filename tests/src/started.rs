@@ -8,9 +8,10 @@ use std::thread::{Builder, JoinHandle, sleep};
 use std::time::Duration;
 
 use libframe::clock::Clock;
+use libframe::wire::Kind;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{LIMIT, Run};
+use crate::{LIMIT, Run, count_kind, count_samples};
 
 /// A pipeline that runs. Every descriptor is drained by a thread of its own, or a full
 /// pipe would block us all.
@@ -102,11 +103,34 @@ impl Started {
         self
     }
 
-    /// Sends a signal to one stage.
+    /// Waits until a stage has set up all its signals, of which SIGUSR1 is the last.
+    pub fn until_ready(&mut self, stage: usize) -> &mut Started {
+        while !self.signals(stage, "SigCgt:").is_none_or(|set| has(set, Signal::USR1)) {
+            self.check_limit("a stage never was ready");
+        }
+        self
+    }
+
+    /// Sends a signal to one stage, and waits until it has it: of two that are under way
+    /// at once, a process sees one.
     pub fn signal(&mut self, stage: usize, signal: Signal) -> &mut Started {
         let pid = Pid::from_raw(self.children[stage].id() as i32).expect("a pid");
         kill_process(pid, signal).expect("a process that lives");
+        while self.signals(stage, "ShdPnd:").is_some_and(|set| has(set, signal)) {
+            self.check_limit("a signal never arrived");
+        }
         self
+    }
+
+    /// A set of a stage's signals, as the kernel shows it; `None` if it has exited.
+    fn signals(&self, stage: usize, set: &str) -> Option<u64> {
+        let path = format!("/proc/{}/status", self.children[stage].id());
+        let status = fs::read_to_string(path).ok()?;
+        if status.contains("State:\tZ") {
+            return None;
+        }
+        let line = status.lines().find_map(|line| line.strip_prefix(set))?;
+        u64::from_str_radix(line.trim(), 16).ok()
     }
 
     /// Sends a signal to every stage, as a terminal and systemd do, last stage first: in
@@ -136,11 +160,31 @@ impl Started {
         self
     }
 
+    /// Waits until the last stage has written so many samples.
+    pub fn until_samples(&mut self, n: u64) -> &mut Started {
+        self.until_stdout(|bytes| count_samples(bytes) >= n)
+    }
+
+    /// Waits until the last stage has written so many records of a kind.
+    pub fn until_records(&mut self, kind: Kind, n: usize) -> &mut Started {
+        self.until_stdout(|bytes| count_kind(bytes, kind) >= n)
+    }
+
     /// Waits until a stage's stderr contains a text.
     pub fn until_stderr(&mut self, stage: usize, text: &str) -> &mut Started {
         while !String::from_utf8_lossy(&self.stderrs[stage].so_far()).contains(text) {
             self.check_limit(&format!("stderr of stage {stage} never had {text:?}"));
         }
+        self
+    }
+
+    /// Waits until the first stage has taken its input but what one pipe holds, or has
+    /// exited, and looks at how much memory all stages have used.
+    pub fn until_fed(&mut self) -> &mut Started {
+        while self.feeder.as_ref().is_some_and(|feeder| !feeder.is_finished()) {
+            self.check_limit("stdin was never read");
+        }
+        self.look_at_memory();
         self
     }
 
@@ -218,6 +262,10 @@ impl Started {
     fn is_over_limit(&self) -> bool {
         Clock::system().now() - self.began > LIMIT.as_nanos() as i64
     }
+}
+
+fn has(set: u64, signal: Signal) -> bool {
+    set >> (signal.as_raw() - 1) & 1 == 1
 }
 
 fn spawn<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {

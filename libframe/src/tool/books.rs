@@ -19,7 +19,7 @@ use crate::clock::{Clock, SECOND};
 use crate::decoder::{Cause, Damage, Item};
 use crate::histogram::Histogram;
 use crate::ledger::{MAX_STREAMS, StreamLedger};
-use crate::payload::{End, Gap, Payload as _, Reason, Session};
+use crate::payload::{ClockReading, End, Event, Gap, Payload as _, Reason, Session};
 use crate::wire::{FLAG_MUST_KNOW, Header, Kind, Record};
 
 /// Everything about the input but its bytes, so that a record may borrow those.
@@ -108,7 +108,12 @@ impl Books {
         self.records == 0
     }
 
-    pub(super) fn into_account(self) -> Account {
+    /// The account, with the sessions that are still open when reading fails or nobody
+    /// reads what is passed on.
+    pub(super) fn into_account(mut self) -> Account {
+        for open in self.sessions.iter() {
+            self.account.add(&open.ledger, |stream| self.catalog.name(open.tag, stream));
+        }
         self.account
     }
 
@@ -190,7 +195,8 @@ impl Books {
         }
         let Some(size) = self.catalog.sample_size(record) else {
             let n = record.samples();
-            return (n > 0).then_some(n);
+            let empty = record.payload.starts_with(&[0; 4]) && record.payload.len() == 8;
+            return (n > 0 || empty).then_some(n);
         };
         if let (Kind::DATA, Some(size)) = (record.header.kind, size) {
             let timed = if record.header.has_device_time() { 8 } else { 0 };
@@ -226,6 +232,15 @@ impl Books {
             self.account.add_broken(format!("stream {}: {err}", header.stream));
         }
         let gap = (header.kind == Kind::GAP).then(|| Gap::from_bytes(record.payload));
+        let unreadable = match header.kind {
+            Kind::GAP => matches!(gap, Some(Err(_))),
+            Kind::EVENT => Event::from_bytes(record.payload).is_err(),
+            Kind::CLOCK => ClockReading::from_bytes(record.payload).is_err(),
+            _ => false,
+        };
+        if unreadable {
+            self.account.add_malformed();
+        }
         match gap {
             Some(Ok(gap)) => self.gap(&header, &gap, to)?,
             // A kind that is not known may number what it likes.
@@ -256,7 +271,7 @@ impl Books {
         let lost = stream.lost();
         let hole = stream.gap(gap);
         let booked = stream.lost() - lost;
-        self.counters.lost.add(booked);
+        self.counters.told.add(booked);
         match hole {
             Some(hole) => self.hole(header, hole, before, gap.from, to),
             None => Ok(()),

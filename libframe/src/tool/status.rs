@@ -78,8 +78,10 @@ impl FlowCounts {
 pub(super) struct Counters {
     pub(super) input: FlowCounts,
     pub(super) output: FlowCounts,
-    /// Samples lost, found missing or dropped.
+    /// Samples that this stage found missing or dropped.
     pub(super) lost: Count,
+    /// Samples that stages before it told to be missing.
+    pub(super) told: Count,
     /// Bytes that wait in the queue, and the most since the last STATS.
     pub(super) queued: Count,
     pub(super) deepest: Count,
@@ -238,7 +240,7 @@ impl View {
             input,
             output,
             rate: (shown.samples - before.samples) as f64 / seconds,
-            lost: counters.lost.get(),
+            lost: counters.lost.get() + counters.told.get(),
             queued: counters.queued.get(),
         }
     }

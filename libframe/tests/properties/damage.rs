@@ -313,3 +313,25 @@ fn each_place_to_break_off_leaves_the_next_stream_whole() {
         assert!(came.ends_with(&second), "after {kept} bytes");
     }
 }
+
+#[test]
+fn a_header_over_the_limit_does_not_end_a_search() {
+    let [first, long, last] = [60, 500, 60].map(|len| {
+        let kind = Kind::DATA;
+        let header = Header {
+            kind,
+            flags: 0,
+            stream: 1,
+            session: TAGS[0],
+            seq: 0,
+            time: 0,
+            sent: 0,
+        };
+        wire(header, &vec![7; len])
+    });
+    let bytes = [&first[..], b"junk", &long, &last].concat();
+    let told = Told::by(&bytes, &[bytes.len()], 100);
+    assert_eq!(told.records.len(), 2);
+    let [damage] = told.damage[..] else { panic!("{:?}", told.damage) };
+    assert_eq!((damage.cause, damage.bytes), (Cause::Header, 4 + long.len() as u64));
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use libframe::ledger::StreamLedger;
+use libframe::ledger::{MAX_STREAMS, SessionLedger, StreamLedger};
 use libframe::payload::{Gap, Reason, Totals};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -203,4 +203,42 @@ fn late_samples_in_a_large_hole_do_not_make_the_account_grow() {
     assert_balanced(&ledger);
     // Debug output stands for the memory, which is private.
     assert!(format!("{ledger:?}").len() < 10_000);
+}
+
+#[test]
+fn holes_that_stay_and_stages_without_number_do_not_make_the_account_grow() {
+    let mut ledger = StreamLedger::default();
+    for seq in (0..20_000).step_by(2) {
+        if let Some(hole) = ledger.take(seq, 1, 0) {
+            let stage = format!("stage {seq}");
+            ledger.explain(&Gap { stage, ..gap(hole, Reason::Upstream) });
+        }
+    }
+    assert_balanced(&ledger);
+    assert!(format!("{ledger:?}").len() < 20_000);
+}
+
+#[test]
+fn a_session_has_so_many_streams_and_no_more() {
+    let mut session = SessionLedger::default();
+    let opened = (0..=u16::MAX).filter(|number| session.stream(*number).is_some());
+    assert_eq!(opened.count(), MAX_STREAMS);
+    assert!(session.stream(0).is_some() && session.stream(u16::MAX).is_none());
+}
+
+#[test]
+fn a_gap_up_to_the_first_sample_is_booked_before_it() {
+    let mut ledger = StreamLedger::default();
+    ledger.take(5, 2, 0);
+    assert_eq!(ledger.gap(&gap(0..5, Reason::Device)), None);
+    assert_eq!(counts(&ledger), [0, 7, 2, 5, 0, 0]);
+    assert_balanced(&ledger);
+}
+
+#[test]
+fn who_joined_after_the_last_sample_misses_nothing() {
+    let totals = Totals { stream: 1, first: 0, next: 10, samples: 10, lost: 0 };
+    let mut ledger = StreamLedger::default();
+    assert_eq!(ledger.settle(&totals, false), [None, None]);
+    assert_eq!((ledger.next(), ledger.lost()), (10, 0));
 }

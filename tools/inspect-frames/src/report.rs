@@ -153,7 +153,7 @@ fn streams(views: &BTreeMap<u16, StreamView>, ended: &Ended<'_>) -> Vec<StreamRe
         let view = views.get(&number).unwrap_or(&empty);
         let Stream { media, dtype, shape, format, device, rate, .. } =
             view.stream.clone();
-        let span = view.times.map_or(0, |(first, last)| last - first);
+        let span = view.times.map_or(0, |(first, last)| last.saturating_sub(first));
         let losses = ledger.losses().iter().map(|loss| LossReport {
             samples: loss.samples,
             places: loss.places,

@@ -166,7 +166,7 @@ impl StreamView {
     pub(crate) fn measured_rate(&self, expected: u64) -> Option<f64> {
         let (first, last) = self.times?;
         let intervals = expected.checked_sub(1).filter(|n| *n > 0)?;
-        (last > first).then(|| intervals as f64 * 1e9 / (last - first) as f64)
+        (last > first).then(|| intervals as f64 * 1e9 / (last as f64 - first as f64))
     }
 }
 
@@ -192,6 +192,7 @@ impl ClockView {
     /// How much faster the wall clock ran than the monotonic one, in parts in a million.
     pub(crate) fn drift_ppm(&self) -> Option<f64> {
         let ((from, before), (to, after)) = (self.first?, self.last?);
-        (to > from).then(|| (after - before) as f64 * 1e6 / (to - from) as f64)
+        (to > from)
+            .then(|| (after as f64 - before as f64) * 1e6 / (to as f64 - from as f64))
     }
 }
