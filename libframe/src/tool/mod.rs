@@ -14,9 +14,9 @@
 //! | bad arguments, a terminal for records | exit 2 | same |
 //! | samples were lost | the counts, exit 3 unless `--max-loss` allows it | same |
 //!
-//! [`exit`] turns results into exit codes, [`signal`] knows what signals mean, [`input`]
-//! reads and [`books`] keeps the account of what came, [`output`] of what went, [`feed`]
-//! and [`queue`] stand between a device and the pipe, [`status`] tells people.
+//! `exit` turns results into exit codes, `signal` knows what signals mean, `input`
+//! reads and `books` keeps the account of what came, `output` of what went, `feed`
+//! and `queue` stand between a device and the pipe, `status` tells people.
 
 mod account;
 mod args;
