@@ -17,17 +17,29 @@ use rustix::pty;
 const SOURCES: &[&str] = &["sim-src --rate 1000"];
 const FILTERS: &[&str] = &["batch-frames -n 7", "pick-frames", "repair-frames -q"];
 const SINKS: &[&str] = &["inspect-frames", "to-text"];
+/// What comes before the first record; no row about records is theirs.
+const DEVICES: &[&str] = &["sim-device glove --rate 1000"];
 
 fn readers() -> impl Iterator<Item = &'static str> {
     FILTERS.iter().chain(SINKS).copied()
 }
 
-fn all() -> impl Iterator<Item = &'static str> {
+/// Those that read or write records.
+fn stages() -> impl Iterator<Item = &'static str> {
     SINKS.iter().chain(FILTERS).chain(SOURCES).copied()
+}
+
+fn all() -> impl Iterator<Item = &'static str> {
+    stages().chain(DEVICES.iter().copied())
 }
 
 fn name(tool: &str) -> &str {
     tool.split(' ').next().unwrap()
+}
+
+/// A tool with its subcommand, if it has any, and without options.
+fn command(tool: &str) -> &str {
+    tool.split(" -").next().unwrap()
 }
 
 /// A good stream of this many samples, as bytes.
@@ -62,8 +74,8 @@ fn a_good_stream_is_a_clean_end_and_nobody_says_a_word() {
     for tool in readers() {
         pipe(tool).input(recording(100)).run().expect(&[0]).expect_silence();
     }
-    for source in SOURCES {
-        pipe(&format!("{source} -n 20")).run().expect(&[0]).expect_silence();
+    for maker in SOURCES.iter().chain(DEVICES) {
+        pipe(&format!("{maker} -n 20")).run().expect(&[0]).expect_silence();
     }
 }
 
@@ -118,6 +130,17 @@ fn the_first_signal_stops_the_source_and_the_rest_drains() {
         assert_eq!(session["end"], "signal", "{filter}");
         // END's totals were compared with what came, or the code would be 3.
         assert!(session["streams"][0]["samples"].as_u64() > Some(100), "{filter}");
+    }
+}
+
+#[test]
+fn the_first_signal_stops_a_device() {
+    for device in DEVICES {
+        for signal in [Signal::TERM, Signal::INT] {
+            let mut started = pipe(device).start();
+            started.until_stdout(|text| text.ends_with(b"\n")).signal(0, signal);
+            started.wait().expect(&[0]).expect_silence();
+        }
     }
 }
 
@@ -186,6 +209,12 @@ fn sigusr1_prints_a_status_line() {
     for source in SOURCES {
         let mut started = pipe(source).start();
         started.read_stdout().until_ready(0).signal(0, Signal::USR1);
+        started.until_stderr(0, " samples, ").signal(0, Signal::TERM);
+        started.wait().expect(&[0]);
+    }
+    for device in DEVICES {
+        let mut started = pipe(device).start();
+        started.until_stdout(|text| text.ends_with(b"\n")).signal(0, Signal::USR1);
         started.until_stderr(0, " samples, ").signal(0, Signal::TERM);
         started.wait().expect(&[0]);
     }
@@ -264,8 +293,7 @@ fn a_missing_file_is_named() {
 
 #[test]
 fn bad_arguments_exit_with_2() {
-    for tool in all() {
-        let tool = name(tool);
+    for tool in all().map(command) {
         for wrong in ["--nonsense", "--duration soon", "--max-loss 2", "--meta novalue"] {
             let run = pipe(&format!("{tool} {wrong}")).run();
             run.expect(&[2]);
@@ -277,7 +305,9 @@ fn bad_arguments_exit_with_2() {
 #[test]
 fn help_and_version_are_no_errors() {
     for tool in all() {
-        let tool = name(tool);
+        let (tool, command) = (name(tool), command(tool));
+        let help = pipe(&format!("{command} --help")).run();
+        assert!(help.expect(&[0]).text().contains("Common options"), "{command}");
         let help = pipe(&format!("{tool} --help")).run();
         assert!(help.expect(&[0]).text().contains("Common options"), "{tool}");
         let version = pipe(&format!("{tool} --version")).run();
@@ -346,6 +376,10 @@ fn a_terminal_for_records_is_refused_with_a_hint() {
         let (_person, program) = terminal();
         let run = pipe(tool).input_fd(program.into()).run();
         run.expect(&[2]).expect_stderr(0, "stdin is a terminal; give me records");
+    }
+    for device in DEVICES {
+        let (_person, program) = terminal();
+        pipe(&format!("{device} -n 5 -q")).output_fd(program).run().expect(&[0]);
     }
 }
 
@@ -425,8 +459,8 @@ fn duration_stops_every_tool() {
 }
 
 #[test]
-fn idle_stops_every_tool() {
-    for tool in all() {
+fn idle_stops_every_stage() {
+    for tool in stages() {
         let tool = tool.replace("--rate 1000", "--rate 0.001 --fault burst=2");
         let line = format!("{tool} --idle 300ms");
         let mut started = pipe(&line).input_left_open(broken_off(10)).start();

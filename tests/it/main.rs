@@ -15,5 +15,6 @@ mod batch_frames;
 mod inspect_frames;
 mod pick_frames;
 mod repair_frames;
+mod sim_device;
 mod sim_src;
 mod to_text;

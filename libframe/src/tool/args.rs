@@ -1,13 +1,11 @@
 //! The command line that all tools share.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::Path;
 
-use clap::builder::ArgAction;
 use clap::{Args, Command, FromArgMatches as _, Parser, ValueEnum};
 
-use super::exit;
+use super::page;
 use super::queue::Overflow;
 use crate::clock::SECOND;
 
@@ -19,6 +17,8 @@ pub(super) enum Role {
     Sink,
     /// A sink whose product is text on stdout.
     TextSink,
+    /// What a client would find at a port; it has no part in the records.
+    Device,
 }
 
 /// A century, so that adding it to a time cannot overflow.
@@ -77,7 +77,7 @@ pub(super) struct Common {
 
     /// Write a man page or shell completions to stdout and exit
     #[arg(long, value_enum, value_name = "WHAT")]
-    generate: Option<Generate>,
+    generate: Option<page::Page>,
 
     /// Refuse records over this size
     #[arg(long, value_name = "SIZE", default_value = "24MiB", value_parser = parse_size)]
@@ -98,14 +98,6 @@ pub(super) enum StatusFormat {
     Json,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Generate {
-    Man,
-    Bash,
-    Zsh,
-    Fish,
-}
-
 impl Common {
     /// What this stage calls itself.
     pub(super) fn name(&self) -> String {
@@ -119,8 +111,8 @@ impl Common {
 /// Done by hand instead of with `#[command(flatten)]`, so that no tool can forget.
 pub(super) fn parse<A: Parser>(role: Role) -> Result<(A, Common), u8> {
     let command = command::<A>(role);
-    if let Some(what) = wanted_page() {
-        return Err(generate(command, what));
+    if let Some(page) = page::wanted() {
+        return Err(page::write(command, page));
     }
     let matches = command.try_get_matches();
     let parsed = matches.and_then(|mut matches| {
@@ -141,13 +133,17 @@ fn command<A: Parser>(role: Role) -> Command {
     let unfit: &[&str] = match role {
         Role::Source => &["max_record"],
         Role::Filter | Role::Sink | Role::TextSink => &["queue", "overflow"],
+        Role::Device => &["idle", "max_loss", "meta", "max_record", "queue", "overflow"],
     };
+    // The words after a subcommand are parsed by it, so it must know these options too.
+    let global = own.has_subcommands();
     let examples = own.get_after_help().map(|text| format!("{text}\n\n"));
     let notes = examples.unwrap_or_default() + NOTES;
     let mut command = Common::augment_args(own).after_help(notes);
     let common = Common::augment_args(Command::new(""));
     for arg in common.get_arguments() {
         let id = arg.get_id().clone();
+        command = command.mut_arg(&id, |arg| arg.global(global));
         if arg.get_short().is_some_and(|short| shorts.contains(&short)) {
             command = command.mut_arg(&id, |arg| arg.short(None));
         }
@@ -156,53 +152,6 @@ fn command<A: Parser>(role: Role) -> Command {
         }
     }
     command
-}
-
-/// `--generate` must work although required arguments are missing.
-fn wanted_page() -> Option<Generate> {
-    let mut words = std::env::args().skip(1);
-    let word = words.find(|word| word.starts_with("--generate"))?;
-    let value = match word.split_once('=') {
-        Some((_, value)) => value.to_owned(),
-        None => words.next()?,
-    };
-    Generate::from_str(&value, false).ok()
-}
-
-fn generate(mut command: Command, what: Generate) -> u8 {
-    let name = command.get_name().to_owned();
-    let mut page = Vec::new();
-    let shell = match what {
-        Generate::Man => None,
-        Generate::Bash => Some(clap_complete::Shell::Bash),
-        Generate::Zsh => Some(clap_complete::Shell::Zsh),
-        Generate::Fish => Some(clap_complete::Shell::Fish),
-    };
-    match shell {
-        Some(shell) => clap_complete::generate(shell, &mut command, name, &mut page),
-        None => {
-            let command = command.mut_args(plain_help);
-            if let Err(err) = clap_mangen::Man::new(command).render(&mut page) {
-                eprintln!("{name}: man page: {err}");
-                return 1;
-            }
-        }
-    }
-    match std::io::stdout().write_all(&page).map_err(exit::stdout_error) {
-        Err(err) if err.kind() != std::io::ErrorKind::BrokenPipe => 1,
-        _ => 0,
-    }
-}
-
-/// Man pages are compared with the code by a test, so nothing in them may depend on the
-/// terminal they were made on.
-fn plain_help(arg: clap::Arg) -> clap::Arg {
-    match arg.get_action() {
-        ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong => {
-            arg.help("Print help")
-        }
-        _ => arg,
-    }
 }
 
 /// The name the program was started under.
@@ -228,7 +177,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 /// Reads a share like `0.1%` or `0.001`.
-fn parse_share(text: &str) -> Result<f64, String> {
+pub fn parse_share(text: &str) -> Result<f64, String> {
     let (number, unit) = match text.strip_suffix('%') {
         Some(number) => (number, 0.01),
         None => (text, 1.0),

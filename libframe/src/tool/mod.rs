@@ -1,27 +1,30 @@
-//! What makes a binary a tool: `main` for a source, a filter or a sink.
+//! What makes a binary a tool: `main` for a source, a filter, a sink or a device.
 //!
 //! A tool gives its argument struct and one function or trait. What all tools must do
 //! alike is here, and only here:
 //!
-//! | event | source | filter, sink |
-//! | --- | --- | --- |
-//! | end of input | – | finish, exit 0; 3 if END is missing |
-//! | first SIGINT or SIGTERM | stop the device, flush, END, exit 0 | drain, finish, exit 0 |
-//! | second | die of it | die of it |
-//! | SIGUSR1 | a status line now | same |
-//! | reader of stdout gone | exit 0; says so if it was to run on | exit 0 silently |
-//! | own failure | `name: what: why`, exit 1 | same; what was accepted is kept |
-//! | bad arguments, a terminal for records | exit 2 | same |
-//! | samples were lost | the counts, exit 3 unless `--max-loss` allows it | same |
+//! | event | source | filter, sink | device |
+//! | --- | --- | --- | --- |
+//! | end of input | – | finish, exit 0; 3 if END is missing | – |
+//! | first SIGINT or SIGTERM | stop the device, flush, END, exit 0 | drain, finish, exit 0 | stop, exit 0 |
+//! | second | die of it | die of it | die of it |
+//! | SIGUSR1 | a status line now | same | same |
+//! | reader of stdout gone | exit 0; says so if it was to run on | exit 0 silently | same |
+//! | own failure | `name: what: why`, exit 1 | same; what was accepted is kept | as a source |
+//! | bad arguments | exit 2 | same | same |
+//! | a terminal for records | exit 2 | same | its stdout is text |
+//! | samples were lost | the counts, exit 3 unless `--max-loss` allows it | same | as it was told to |
 //!
 //! `exit` turns results into exit codes, `signal` knows what signals mean, `input`
 //! reads and `books` keeps the account of what came, `output` of what went, `feed`
-//! and `queue` stand between a device and the pipe, `status` tells people.
+//! and `queue` stand between a device and the pipe, `status` tells people. `device` is
+//! for what clients of a real device would find; `page` documents them all.
 
 mod account;
 mod args;
 mod books;
 mod consumer;
+mod device;
 mod exit;
 mod feed;
 mod filter;
@@ -29,6 +32,7 @@ mod input;
 mod limit;
 mod origin;
 mod output;
+mod page;
 mod queue;
 mod sessions;
 mod signal;
@@ -38,8 +42,9 @@ mod stage;
 mod status;
 
 pub use self::account::Account;
-pub use self::args::{parse_duration, parse_size};
+pub use self::args::{parse_duration, parse_share, parse_size};
 pub use self::consumer::Ended;
+pub use self::device::{Device, device};
 pub use self::exit::Usage;
 pub use self::feed::{Feed, Raw};
 pub use self::filter::{Filter, filter};

@@ -142,7 +142,9 @@ fn is_last(role: Role) -> bool {
         rustix::fs::fstat(&stdout).map(|stat| FileType::from_raw_mode(stat.st_mode));
     match role {
         Role::Sink => true,
-        Role::TextSink => !stdout.is_terminal() && kind != Ok(FileType::Fifo),
+        Role::TextSink | Role::Device => {
+            !stdout.is_terminal() && kind != Ok(FileType::Fifo)
+        }
         Role::Source | Role::Filter => kind != Ok(FileType::Fifo),
     }
 }
@@ -264,7 +266,7 @@ impl View {
         let text = self.text();
         match self.role {
             Role::Source | Role::Sink => format!("\x1b[31m●\x1b[0m {text}"),
-            Role::Filter | Role::TextSink => text,
+            Role::Filter | Role::TextSink | Role::Device => text,
         }
     }
 
