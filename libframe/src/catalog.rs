@@ -84,6 +84,13 @@ impl Catalog {
         Some(self.find(record)?.size)
     }
 
+    /// Whether samples of the record's stream are known to have a fixed size, which is
+    /// what their layout in a BATCH depends on.
+    #[inline]
+    pub fn is_fixed(&self, record: &Record<'_>) -> bool {
+        matches!(self.sample_size(record), Some(Some(_)))
+    }
+
     /// A stream's name for people.
     pub fn name(&self, session: u32, stream: u16) -> String {
         match self.entries.binary_search_by_key(&(session, stream), |entry| entry.key) {

@@ -181,7 +181,7 @@ impl Books {
         }
         let Some(limit) = self.limit else { return to.record(record, &self.catalog) };
         limit.pass(taken, n, record, &self.catalog, to)?;
-        if limit.is_reached(taken, &self.sessions, &self.catalog) {
+        if limit.is_reached(taken, &self.sessions) {
             self.done = Some("count");
         }
         Ok(())

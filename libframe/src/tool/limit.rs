@@ -27,7 +27,7 @@ impl Limit {
         if over == 0 {
             return to.record(record, catalog);
         }
-        let fixed = catalog.sample_size(&record).is_some_and(|size| size.is_some());
+        let fixed = catalog.is_fixed(&record);
         let mut builder = Builder::new(fixed);
         for sample in Samples::parse(&record, fixed)?.iter().take((n - over) as usize) {
             builder.push(&record.header, &sample, MAX_PAYLOAD);
@@ -39,20 +39,14 @@ impl Limit {
     }
 
     /// Whether every stream has enough, when one of them has `taken` samples now.
-    pub(super) fn is_reached(
-        self,
-        taken: u64,
-        sessions: &Sessions,
-        catalog: &Catalog,
-    ) -> bool {
-        taken >= self.0 && sessions.iter().all(|open| self.is_reached_in(open, catalog))
+    pub(super) fn is_reached(self, taken: u64, sessions: &Sessions) -> bool {
+        taken >= self.0 && sessions.iter().all(|open| self.is_reached_in(open))
     }
 
-    /// A stream that is announced and has no samples yet counts as one that lacks them.
-    fn is_reached_in(self, open: &Open, catalog: &Catalog) -> bool {
-        let begun = |number| open.ledger.streams().any(|(other, _)| other == number);
+    /// A stream has an account from its announcement on, so one that is announced and has
+    /// no samples yet counts as lacking them.
+    fn is_reached_in(self, open: &Open) -> bool {
         let mut streams = open.ledger.streams().filter(|(number, _)| *number != 0);
         streams.all(|(_, stream)| stream.samples() >= self.0)
-            && catalog.streams(open.tag).all(|(number, _)| begun(number))
     }
 }

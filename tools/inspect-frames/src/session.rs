@@ -142,8 +142,7 @@ impl StreamView {
         let first = record.header.time;
         let last = match record.header.kind {
             Kind::BATCH => {
-                let fixed =
-                    catalog.sample_size(record).is_some_and(|size| size.is_some());
+                let fixed = catalog.is_fixed(record);
                 let samples = Samples::parse(record, fixed).ok();
                 samples.map_or(first, |all| all.time(all.len().saturating_sub(1)))
             }

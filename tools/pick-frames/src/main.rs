@@ -264,7 +264,7 @@ impl Pick {
         out: &mut impl Output,
     ) -> Result<()> {
         let header = record.header;
-        let fixed = catalog.sample_size(&record).is_some_and(|size| size.is_some());
+        let fixed = catalog.is_fixed(&record);
         let samples = Samples::parse(&record, fixed)?;
         let Some((key, plan)) = self.last.take() else { return Ok(()) };
         let (thinning, range) = (self.thinning, &self.range);
@@ -272,7 +272,9 @@ impl Pick {
             thinning.keeps(sample.seq) && range.holds(header.session, sample.time)
         });
         let channels = plan.channels.as_ref();
-        if header.kind == Kind::DATA {
+        // A lone sample can fill a record; it passes where it lies instead of being copied.
+        let alone = samples.len() == 1 && channels.is_none();
+        if header.kind == Kind::DATA || alone {
             if let Some(sample) = kept.next() {
                 let seq = thinning.number(sample.seq);
                 announce(self.plans.get_mut(&key), Some(seq), out)?;

@@ -88,7 +88,7 @@ impl Csv {
         out: &mut impl Write,
     ) -> Result<()> {
         self.header(record.header.session, catalog, out)?;
-        let fixed = catalog.sample_size(record).is_some_and(|size| size.is_some());
+        let fixed = catalog.is_fixed(record);
         let samples = Samples::parse(record, fixed)?;
         let (Some(stream), Some(columns)) = (catalog.of(record), &self.columns) else {
             self.homeless += samples.len() as u64;

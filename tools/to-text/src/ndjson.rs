@@ -78,7 +78,7 @@ impl Ndjson {
         stamps: &Stamps,
         out: &mut impl Write,
     ) -> Result<()> {
-        let fixed = catalog.sample_size(record).is_some_and(|size| size.is_some());
+        let fixed = catalog.is_fixed(record);
         let described = catalog.of(record);
         for sample in Samples::parse(record, fixed)?.iter() {
             self.begin(record, catalog, sample.seq, sample.time, stamps);
