@@ -6,8 +6,9 @@
 
 use std::io::{self, IoSlice, Read, Write};
 
+use crate::crc::{crc32c, crc32c_append};
 use crate::decoder::{Decoder, Item};
-use crate::wire::{HEADER_LEN, Record};
+use crate::wire::{HEADER_LEN, Header, Record};
 
 /// What is gathered at most before a write when records come faster than they are read: as
 /// much as a default pipe holds, for a write of a byte more would wait for its reader.
@@ -97,7 +98,7 @@ impl<W: Write> RecordWriter<W> {
     #[inline]
     pub fn write(&mut self, record: &Record<'_>) -> io::Result<()> {
         if record.payload.len() >= DIRECT {
-            return self.write_direct(record);
+            return self.write_direct(&record.header_bytes(), &[], record.payload);
         }
         if self.buf.len() + record.wire_len() > GATHER {
             self.flush()?;
@@ -106,13 +107,34 @@ impl<W: Write> RecordWriter<W> {
         Ok(())
     }
 
-    fn write_direct(&mut self, record: &Record<'_>) -> io::Result<()> {
-        let header = record.header_bytes();
-        let mut parts = [
-            IoSlice::new(&self.buf),
-            IoSlice::new(&header),
-            IoSlice::new(record.payload),
-        ];
+    /// Puts a record in line whose payload lies in two places. Its CRC is computed here.
+    pub fn write_pieces(
+        &mut self,
+        header: &Header,
+        front: &[u8],
+        rest: &[u8],
+    ) -> io::Result<()> {
+        let crc = crc32c_append(crc32c(front), rest);
+        let header = header.encode((front.len() + rest.len()) as u32, crc);
+        if rest.len() >= DIRECT {
+            return self.write_direct(&header, front, rest);
+        }
+        if self.buf.len() + header.len() + front.len() + rest.len() > GATHER {
+            self.flush()?;
+        }
+        for piece in [&header[..], front, rest] {
+            self.buf.extend_from_slice(piece);
+        }
+        Ok(())
+    }
+
+    fn write_direct(
+        &mut self,
+        header: &[u8],
+        front: &[u8],
+        rest: &[u8],
+    ) -> io::Result<()> {
+        let mut parts = [&self.buf[..], header, front, rest].map(IoSlice::new);
         write_all_vectored(&mut self.inner, &mut parts)?;
         self.buf.clear();
         Ok(())
@@ -158,7 +180,7 @@ fn write_all_vectored(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Header, Kind};
+    use crate::wire::Kind;
 
     /// Takes at most a few bytes a call, as a full pipe does.
     struct Trickle(Vec<u8>);
@@ -178,13 +200,19 @@ mod tests {
     #[test]
     fn short_and_long_payloads_keep_their_order_through_partial_writes() {
         let mut writer = RecordWriter::new(Trickle(Vec::new()));
-        let lengths = [0, 10, DIRECT, 3, DIRECT * 5, GATHER - 1, 7];
+        let lengths =
+            [0, 10, DIRECT, 3, DIRECT * 5, GATHER - 1, 7, DIRECT + 8, DIRECT + 7];
         for (seq, len) in (0u64..).zip(lengths) {
             let payload = vec![seq as u8; len];
             let kind = Kind::DATA;
             let header =
                 Header { kind, flags: 0, stream: 1, session: 2, seq, time: 3, sent: 4 };
-            writer.write(&Record::new(header, &payload)).unwrap();
+            if seq % 2 == 0 {
+                writer.write(&Record::new(header, &payload)).unwrap();
+            } else {
+                let (front, rest) = payload.split_at(len.min(8));
+                writer.write_pieces(&header, front, rest).unwrap();
+            }
         }
         writer.flush().unwrap();
         let mut reader = RecordReader::new(&writer.inner.0[..], 1 << 20);

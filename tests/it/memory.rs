@@ -1,6 +1,7 @@
 //! Memory is bounded by options, not by what comes.
 
 use framepipe_tests::pipe;
+use libframe::batch::{Builder, Sample};
 use libframe::payload::Payload as _;
 use libframe::schema::{Channel, Dtype, Media, Stream};
 use libframe::wire::{Header, Kind, Record};
@@ -50,6 +51,31 @@ fn records_up_to_the_limit() {
     for tool in READERS.iter().filter(|tool| !tool.starts_with("to-text")) {
         let run = pipe(tool).input(&bytes[..]).run();
         assert!(run.peaks[0] < LIMIT, "{tool}: {} KiB", run.peaks[0] / 1024);
+    }
+}
+
+#[test]
+fn batches_of_samples_as_long_as_they_may_be() {
+    let stream = Stream { name: "big".into(), media: Media::Bytes, ..Stream::default() };
+    let announce = stream.to_bytes();
+    let commands = ["batch-frames --split", "pick-frames --every 2", "pick-frames -n 1"];
+    for (sizes, timed) in [(&[20 << 20][..], true), (&[18 << 20, 4 << 20], false)] {
+        let mut bytes = Vec::new();
+        Record::new(header(Kind::STREAM, 1, 7), &announce).encode(&mut bytes);
+        let samples: Vec<Vec<u8>> = sizes.iter().map(|size| vec![5; *size]).collect();
+        let mut builder = Builder::new(false);
+        for (seq, bytes) in (0..).zip(&samples) {
+            let device_time = timed.then_some(seq);
+            let sample = Sample { seq, time: 9, device_time, bytes };
+            assert!(builder.push(&header(Kind::BATCH, 1, 7), &sample, 24 << 20));
+        }
+        builder.finish().unwrap().encode(&mut bytes);
+        for tool in commands {
+            let run = pipe(tool).input(&bytes[..]).run();
+            let wanted = if tool.ends_with("split") { sizes.len() as u64 } else { 1 };
+            assert_eq!(run.samples(), wanted, "{tool}");
+            assert!(run.peaks[0] < LIMIT, "{tool}: {} KiB", run.peaks[0] / 1024);
+        }
     }
 }
 

@@ -4,9 +4,12 @@ use anyhow::Result;
 
 use super::consumer::Consumer;
 use super::sessions::{Open, Sessions};
-use crate::batch::{Builder, Samples};
+use crate::batch::{Builder, Samples, data_record};
 use crate::catalog::Catalog;
-use crate::wire::{MAX_PAYLOAD, Record};
+use crate::wire::Record;
+
+/// What is kept of a long batch is sent in several, so that memory does not depend on it.
+const MAX_BATCH: usize = 1 << 20;
 
 /// How many samples of each stream are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -29,13 +32,17 @@ impl Limit {
         }
         let fixed = catalog.is_fixed(&record);
         let mut builder = Builder::new(fixed);
+        let mut payload = Vec::new();
         for sample in Samples::parse(&record, fixed)?.iter().take((n - over) as usize) {
-            builder.push(&record.header, &sample, MAX_PAYLOAD);
+            if sample.bytes.len() > MAX_BATCH {
+                send(&mut builder, catalog, to)?;
+                to.record(data_record(&record.header, &sample, &mut payload), catalog)?;
+            } else if !builder.push(&record.header, &sample, MAX_BATCH) {
+                send(&mut builder, catalog, to)?;
+                builder.push(&record.header, &sample, MAX_BATCH);
+            }
         }
-        match builder.finish() {
-            Some(cut) => to.record(cut, catalog),
-            None => Ok(()),
-        }
+        send(&mut builder, catalog, to)
     }
 
     /// Whether every stream has enough, when one of them has `taken` samples now.
@@ -49,4 +56,8 @@ impl Limit {
         let mut streams = open.ledger.streams().filter(|(number, _)| *number != 0);
         streams.all(|(_, stream)| stream.samples() >= self.0)
     }
+}
+
+fn send(builder: &mut Builder, catalog: &Catalog, to: &mut impl Consumer) -> Result<()> {
+    builder.finish().map_or(Ok(()), |batch| to.record(batch, catalog))
 }

@@ -10,11 +10,12 @@ use anyhow::{Context as _, Result};
 
 use super::exit::{Usage, stdout_error};
 use super::status::Counters;
+use crate::batch::{Sample, data_record};
 use crate::clock::Clock;
 use crate::io::RecordWriter;
 use crate::ledger::SessionLedger;
 use crate::payload::{Gap, Payload};
-use crate::wire::{Header, Kind, Record};
+use crate::wire::{FLAG_DEVICE_TIME, Header, Kind, Record};
 
 /// Where a filter puts its records.
 ///
@@ -23,6 +24,11 @@ pub trait Output {
     /// Passes a record on. `sent`, and `seq` where the kind has no samples, are set here.
     /// Fails if nobody reads any more, and the tool should return.
     fn send(&mut self, record: Record<'_>) -> Result<()>;
+
+    /// Passes on a sample of the record with this header, as DATA.
+    fn send_sample(&mut self, header: &Header, sample: &Sample<'_>) -> Result<()> {
+        self.send(data_record(header, sample, &mut Vec::new()))
+    }
 
     /// The time that records get as `sent`.
     fn now(&self) -> i64;
@@ -158,6 +164,22 @@ impl Output for Stdout {
     fn send(&mut self, record: Record<'_>) -> Result<()> {
         let record = self.book(record);
         self.writer.write(&record).map_err(stdout_error).context("stdout")
+    }
+
+    /// Written from where it lies: a copy of the longest sample would double the memory
+    /// of a stage.
+    fn send_sample(&mut self, header: &Header, sample: &Sample<'_>) -> Result<()> {
+        let Some(device_time) = sample.device_time.map(u64::to_le_bytes) else {
+            return self.send(data_record(header, sample, &mut Vec::new()));
+        };
+        let (kind, seq, time) = (Kind::DATA, sample.seq, sample.time);
+        let header = Header { kind, flags: FLAG_DEVICE_TIME, seq, time, ..*header };
+        let front = self.book(Record::new(header, &device_time));
+        self.counters.output.add(0, sample.bytes.len());
+        self.writer
+            .write_pieces(&front.header, front.payload, sample.bytes)
+            .map_err(stdout_error)
+            .context("stdout")
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{ArgGroup, Parser};
-use libframe::batch::{Builder, Samples, data_record};
+use libframe::batch::{Builder, Samples};
 use libframe::catalog::Catalog;
 use libframe::tool::{self, Ended, Filter, Output};
 use libframe::wire::{Kind, Record};
@@ -44,7 +44,6 @@ struct Batch {
     every: Option<i64>,
     split: bool,
     held: BTreeMap<(u32, u16), Held>,
-    payload: Vec<u8>,
 }
 
 /// The batch of a stream that is being filled.
@@ -71,7 +70,6 @@ impl Filter for Batch {
             every: args.every,
             split: args.split,
             held: BTreeMap::new(),
-            payload: Vec::new(),
         })
     }
 
@@ -85,7 +83,7 @@ impl Filter for Batch {
         match (record.header.kind, catalog.sample_size(&record)) {
             (Kind::BATCH, Some(size)) if self.split => {
                 for sample in Samples::parse(&record, size.is_some())?.iter() {
-                    out.send(data_record(&record.header, &sample, &mut self.payload))?;
+                    out.send_sample(&record.header, &sample)?;
                 }
                 Ok(())
             }
@@ -154,7 +152,7 @@ impl Batch {
                 flush(held, out)?;
                 if !held.builder.push(&header, &sample, MAX_BATCH) {
                     // It fills a record by itself.
-                    out.send(data_record(&header, &sample, &mut self.payload))?;
+                    out.send_sample(&header, &sample)?;
                 }
             }
             if held.builder.len() == 1 {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use libframe::batch::{Builder, Sample, Samples, data_record};
+use libframe::batch::{Builder, Sample, Samples};
 use libframe::catalog::Catalog;
 use libframe::payload::{Gap, Payload as _, Session};
 use libframe::schema::Stream;
@@ -78,7 +78,6 @@ struct Pick {
     last: Option<((u32, u16), Plan)>,
     builder: Builder,
     gathered: Vec<u8>,
-    payload: Vec<u8>,
 }
 
 /// What is done with a stream.
@@ -119,7 +118,6 @@ impl Filter for Pick {
             last: None,
             builder: Builder::default(),
             gathered: Vec::new(),
-            payload: Vec::new(),
         })
     }
 
@@ -284,7 +282,7 @@ impl Pick {
                         self.gathered.clear();
                         channels.gather(sample.bytes, &mut self.gathered);
                         let sample = Sample { seq, bytes: &self.gathered, ..sample };
-                        out.send(data_record(&header, &sample, &mut self.payload))?;
+                        out.send_sample(&header, &sample)?;
                     }
                 }
             }
@@ -300,9 +298,15 @@ impl Pick {
                     }
                 };
                 let sample = Sample { seq: thinning.number(sample.seq), bytes, ..sample };
-                if !self.builder.push(&header, &sample, MAX_BATCH) {
+                let long = bytes.len() > MAX_BATCH;
+                if long || !self.builder.push(&header, &sample, MAX_BATCH) {
                     send_batch(&mut self.builder, self.plans.get_mut(&key), out)?;
-                    self.builder.push(&header, &sample, MAX_BATCH);
+                    if long {
+                        announce(self.plans.get_mut(&key), Some(sample.seq), out)?;
+                        out.send_sample(&header, &sample)?;
+                    } else {
+                        self.builder.push(&header, &sample, MAX_BATCH);
+                    }
                 }
             }
             send_batch(&mut self.builder, self.plans.get_mut(&key), out)?;
