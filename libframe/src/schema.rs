@@ -31,6 +31,14 @@ pub struct Stream {
     /// Parts of a sample that are not all of one type, or none.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "fields")]
     pub fields: Vec<Field>,
+    /// What on the device each number of a sample belongs to, or none. Unlike channels,
+    /// these may leave numbers out, and several may share one.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "sensors"
+    )]
+    pub sensors: Vec<Sensor>,
     /// Samples a second as the device states it; absent: irregular or unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
@@ -204,6 +212,21 @@ pub struct Field {
     pub unit: String,
 }
 
+/// A point on the device, and the number of a sample that it gives.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sensor {
+    /// Which one it is, as the map of the device counts them.
+    pub id: u32,
+    /// Its number's place in a sample, from 0.
+    pub index: u32,
+    /// `thumb_tip`, `palm` …
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub region: String,
+    /// Where it sits, in mm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<[f32; 3]>,
+}
+
 /// Where samples come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
@@ -248,6 +271,10 @@ fn fields<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Field>, D::Error> {
     from.deserialize_seq(bounded::Seq::<Field, 1024>(PhantomData))
 }
 
+fn sensors<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Sensor>, D::Error> {
+    from.deserialize_seq(bounded::Seq::<Sensor, 4096>(PhantomData))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,6 +293,12 @@ mod tests {
             dtype: Some(Dtype::U8),
             shape: vec![272],
             channels: vec![channel],
+            sensors: vec![Sensor {
+                id: 7,
+                index: 20,
+                region: "palm".into(),
+                position: None,
+            }],
             rate: Some(217.0),
             device_clock: Some(DeviceClock { rate: 1e6, bits: 32 }),
             ..Stream::default()

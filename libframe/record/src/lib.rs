@@ -1,0 +1,6 @@
+//! Recordings on disk: `.frames`, which are the pipe's own bytes, and HDF5.
+//!
+//! Apart from libframe, because only the tools that record, repair, replay and report know
+//! what HDF5 is. `man/framepipe-h5.5` is the layout that writer and reader follow.
+
+pub mod layout;
