@@ -13,7 +13,7 @@ use libframe::wire::{Kind, MAX_PAYLOAD};
 use crate::chain::{self, Cast, Program, cat};
 use crate::report::{Goal, Row, Series, Unit};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 15;
 
 /// A recording, and how much is in it.
 struct Recording {
