@@ -13,6 +13,7 @@ use libframe::wire::Record;
 use super::dataset::Rows;
 use super::frames::FrameReader;
 use super::h5::{I8, numbers, row_count};
+use crate::layout::stream;
 use crate::recording::{Block, StreamInfo};
 
 /// Rows in a block, about.
@@ -130,13 +131,13 @@ impl Part {
     fn open(group: &Group) -> Result<Part> {
         let (signed, unsigned) =
             (TypeDescriptor::Integer(I8), TypeDescriptor::Unsigned(I8));
-        let device_time = match group.link_exists("device_time") {
-            true => Some(numbers(group, "device_time", &unsigned)?),
+        let device_time = match group.link_exists(stream::DEVICE_TIME) {
+            true => Some(numbers(group, stream::DEVICE_TIME, &unsigned)?),
             false => None,
         };
         Ok(Part {
-            time: numbers(group, "time_ns", &signed)?,
-            seq: numbers(group, "seq", &unsigned)?,
+            time: numbers(group, stream::TIME_NS, &signed)?,
+            seq: numbers(group, stream::SEQ, &unsigned)?,
             device_time,
             at: 0,
             rows: row_count(group),

@@ -13,13 +13,11 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::columns::Columns;
 use super::dataset::Rows;
-use crate::layout::STREAMS;
+use crate::layout::{
+    FORMAT_NAME, JOURNAL_ENDING, LOCK_FILE, STREAMS, VERSION, descriptions, root,
+    session, stream, table,
+};
 use crate::recording::{SessionInfo, State, StreamInfo};
-
-/// What the attribute `format` of a recording says.
-const FORMAT: &str = "framepipe-h5";
-/// The version of the layout that is read here.
-const VERSION: i64 = 1;
 
 /// An HDF5 recording that is open.
 pub(crate) struct H5 {
@@ -49,20 +47,20 @@ impl H5 {
     /// Opens a file of which the signature was seen.
     pub(crate) fn open(path: &Path) -> Result<H5> {
         let file = File::open(path).context("an HDF5 file that cannot be opened")?;
-        if text(&file, "format").as_deref() != Some(FORMAT) {
+        if text(&file, root::FORMAT).as_deref() != Some(FORMAT_NAME) {
             bail!(
-                "an HDF5 file, but no recording: it has no attribute format = {FORMAT:?}"
+                "an HDF5 file, but no recording: it has no attribute format = {FORMAT_NAME:?}"
             );
         }
-        match int(&file, "format_version") {
-            Some(VERSION) => {}
+        match int(&file, root::FORMAT_VERSION) {
+            Some(version) if version == i64::from(VERSION) => {}
             other => bail!(
                 "layout version {}, and this tool reads {VERSION}; use the framepipe that \
                  wrote it",
                 other.map_or("?".into(), |version| version.to_string())
             ),
         }
-        let state = match int(&file, "complete") {
+        let state = match int(&file, root::COMPLETE) {
             Some(1) => State::Complete,
             _ if is_being_recorded(path) => State::Growing,
             _ => State::BrokeOff,
@@ -108,17 +106,17 @@ impl H5 {
     fn find_sessions(&mut self) -> Result<()> {
         for n in 1.. {
             let name = match n {
-                1 => "session".to_owned(),
-                _ => format!("session_{n}"),
+                1 => session::GROUP.to_owned(),
+                _ => format!("{}_{n}", session::GROUP),
             };
             if !self.file.link_exists(&name) {
                 return Ok(());
             }
             let group = self.file.group(&name).with_context(|| name.clone())?;
-            let payload = bytes(&group, "payload")?.unwrap_or_default();
-            let end = bytes(&group, "end")?;
+            let payload = bytes(&group, session::PAYLOAD)?.unwrap_or_default();
+            let end = bytes(&group, session::END)?;
             self.sessions.push(H5Session {
-                tag: int(&group, "tag").unwrap_or_default() as u32,
+                tag: int(&group, session::TAG).unwrap_or_default() as u32,
                 session: Session::from_bytes(&payload)
                     .with_context(|| format!("/{name}/payload"))?,
                 payload,
@@ -169,16 +167,15 @@ struct Found {
 impl Found {
     fn look(file: &File, path: &str) -> Result<Found> {
         let group = file.group(path)?;
-        let session = int(&group, "session").unwrap_or(1);
-        let number = int(&group, "stream").context("no attribute stream")?;
-        let newest = descriptions(&group)?.pop().context("no description")?;
+        let session = int(&group, stream::SESSION).unwrap_or(1);
+        let number = int(&group, stream::STREAM).context("no attribute stream")?;
+        let newest = all_descriptions(&group)?.pop().context("no description")?;
         let rows = row_count(&group);
         // A group without rows was made when the stream's description changed last.
         let first_time = match rows {
             0 => i64::MAX,
-            _ => {
-                numbers(&group, "time_ns", &TypeDescriptor::Integer(I8))?.word(0)? as i64
-            }
+            _ => numbers(&group, stream::TIME_NS, &TypeDescriptor::Integer(I8))?
+                .word(0)? as i64,
         };
         Ok(Found {
             path: path.into(),
@@ -200,17 +197,17 @@ pub(crate) fn row_count(group: &Group) -> u64 {
         let dataset = group.dataset(name).ok()?;
         dataset.shape().first().map(|n| *n as u64)
     };
-    let all = ["time_ns", "seq"].map(|name| length(name).unwrap_or(0));
+    let all = [stream::TIME_NS, stream::SEQ].map(|name| length(name).unwrap_or(0));
     all.into_iter().min().unwrap_or(0)
 }
 
 /// All descriptions of a stream, in order.
-pub(crate) fn descriptions(group: &Group) -> Result<Vec<Description>> {
-    let Ok(table) = group.group("descriptions") else { return Ok(Vec::new()) };
+pub(crate) fn all_descriptions(group: &Group) -> Result<Vec<Description>> {
+    let Ok(of) = group.group(descriptions::GROUP) else { return Ok(Vec::new()) };
     let unsigned = TypeDescriptor::Unsigned(I8);
-    let mut rows = numbers(&table, "row", &unsigned)?;
-    let mut ends = numbers(&table, "payload_end", &unsigned)?;
-    let mut payloads = Rows::new(table.dataset("payload")?)?;
+    let mut rows = numbers(&of, table::ROW, &unsigned)?;
+    let mut ends = numbers(&of, table::PAYLOAD_END, &unsigned)?;
+    let mut payloads = Rows::new(of.dataset(table::PAYLOAD)?)?;
     let mut all = Vec::new();
     let mut from = 0;
     for at in 0..rows.len().min(ends.len()) {
@@ -271,7 +268,7 @@ fn text(of: &Location, name: &str) -> Option<String> {
 /// Whether a recorder holds the lock in the journal's folder.
 fn is_being_recorded(path: &Path) -> bool {
     let mut folder = path.as_os_str().to_owned();
-    folder.push(".journal");
-    let lock = PlainFile::open(PathBuf::from(folder).join("lock"));
+    folder.push(JOURNAL_ENDING);
+    let lock = PlainFile::open(PathBuf::from(folder).join(LOCK_FILE));
     lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockShared).is_err())
 }

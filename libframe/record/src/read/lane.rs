@@ -7,8 +7,9 @@ use libframe::clock::SECOND;
 use libframe::wire::{FLAG_DEVICE_TIME, Header, Kind, MAX_PAYLOAD};
 
 use super::dataset::Rows;
-use super::h5::{Description, I8, descriptions, numbers, row_count};
+use super::h5::{Description, I8, all_descriptions, numbers, row_count};
 use super::table::{Entry, TABLES, Table};
+use crate::layout::stream;
 
 /// Samples of one stream that came out of order lie at most this far apart.
 const DISORDER: i64 = SECOND;
@@ -276,12 +277,12 @@ impl Part {
         };
         let bytes = match samples {
             false => Bytes::Left,
-            true if group.link_exists("offset") => Bytes::Varying {
-                all: Rows::new(group.dataset("data")?)?,
-                offset: numbers(group, "offset", &unsigned)?,
-                size: numbers(group, "size", &unsigned)?,
+            true if group.link_exists(stream::OFFSET) => Bytes::Varying {
+                all: Rows::new(group.dataset(stream::DATA)?)?,
+                offset: numbers(group, stream::OFFSET, &unsigned)?,
+                size: numbers(group, stream::SIZE, &unsigned)?,
             },
-            true => Bytes::Fixed(Rows::new(group.dataset("data")?)?),
+            true => Bytes::Fixed(Rows::new(group.dataset(stream::DATA)?)?),
         };
         let stored = match &bytes {
             Bytes::Fixed(rows) => rows.len(),
@@ -289,18 +290,18 @@ impl Part {
             Bytes::Left => u64::MAX,
         };
         let rows = row_count(group).min(stored);
-        let mut time = numbers(group, "time_ns", &signed)?;
-        let mut seq = numbers(group, "seq", &unsigned)?;
+        let mut time = numbers(group, stream::TIME_NS, &signed)?;
+        let mut seq = numbers(group, stream::SEQ, &unsigned)?;
         time.truncate(rows);
         seq.truncate(rows);
         Ok(Part {
             time,
             seq,
-            device_time: optional("device_time")?,
-            device_time_valid: optional("device_time_valid")?,
+            device_time: optional(stream::DEVICE_TIME)?,
+            device_time_valid: optional(stream::DEVICE_TIME_VALID)?,
             bytes,
             rows: if samples { rows } else { 0 },
-            descriptions: descriptions(group)?,
+            descriptions: all_descriptions(group)?,
             // The first is announced with the session.
             described: 1,
         })

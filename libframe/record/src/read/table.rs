@@ -7,13 +7,14 @@ use libframe::wire::{Kind, MAX_PAYLOAD};
 
 use super::dataset::Rows;
 use super::h5::{I8, numbers};
+use crate::layout::table as names;
 
 /// The tables, in the order that records at the same place are given out.
 pub(crate) const TABLES: [(&str, Kind); 4] = [
-    ("events", Kind::EVENT),
-    ("gaps", Kind::GAP),
-    ("clock", Kind::CLOCK),
-    ("stats", Kind::STATS),
+    (names::EVENTS, Kind::EVENT),
+    (names::GAPS, Kind::GAP),
+    (names::CLOCK, Kind::CLOCK),
+    (names::STATS, Kind::STATS),
 ];
 
 /// Where a record stands.
@@ -42,8 +43,8 @@ impl Table {
             return Ok(None);
         }
         let group = file.group(name)?;
-        let ends = numbers(&group, "payload_end", &TypeDescriptor::Unsigned(I8))?;
-        let payloads = Rows::new(group.dataset("payload")?)?;
+        let ends = numbers(&group, names::PAYLOAD_END, &TypeDescriptor::Unsigned(I8))?;
+        let payloads = Rows::new(group.dataset(names::PAYLOAD)?)?;
         Ok(Some(Table { payloads, ends }))
     }
 
@@ -72,12 +73,12 @@ pub(crate) fn entries(
     let (signed, unsigned) = (TypeDescriptor::Integer(I8), TypeDescriptor::Unsigned(I8));
     let wide = |name: &str, kind| numbers(&group, name, kind);
     // Narrow numbers are widened by HDF5 itself.
-    let mut sessions = wide("session", &signed)?;
-    let mut streams = wide("stream", &signed)?;
-    let mut rows = wide("row", &unsigned)?;
-    let mut times = wide("time_ns", &signed)?;
-    let mut seqs = wide("seq", &unsigned)?;
-    let ends = wide("payload_end", &unsigned)?;
+    let mut sessions = wide(names::SESSION, &signed)?;
+    let mut streams = wide(names::STREAM, &signed)?;
+    let mut rows = wide(names::ROW, &unsigned)?;
+    let mut times = wide(names::TIME_NS, &signed)?;
+    let mut seqs = wide(names::SEQ, &unsigned)?;
+    let ends = wide(names::PAYLOAD_END, &unsigned)?;
     let columns = [&sessions, &streams, &rows, &times, &seqs, &ends];
     let n = columns.iter().map(|column| column.len()).min().unwrap_or(0);
     for at in 0..n {
