@@ -71,6 +71,12 @@ impl Play {
         self.from = Some(from);
     }
 
+    /// Leaves out what is left of the session that is open.
+    pub(crate) fn skip_session(&mut self) -> bool {
+        self.open = None;
+        true
+    }
+
     /// The next record.
     #[inline]
     pub(crate) fn read(&mut self) -> Result<Option<Record<'_>>> {
