@@ -126,10 +126,10 @@ impl Tape {
 
     fn open_next(&mut self) -> Result<bool> {
         if self.next == self.paths.len() {
-            (self.next, self.pass) = (0, self.pass + 1);
-            if self.pass == self.passes {
-                return Ok(false);
-            }
+            (self.next, self.pass) = (0, self.pass.saturating_add(1));
+        }
+        if self.pass >= self.passes {
+            return Ok(false);
         }
         let mut records = Recording::open(&self.paths[self.next])?.records()?;
         if !self.range.is_open() {
