@@ -4,3 +4,5 @@
 //! what HDF5 is. `man/framepipe-h5.5` is the layout that writer and reader follow.
 
 pub mod layout;
+
+mod commit;
