@@ -221,11 +221,6 @@ impl<S: Storage> AtomicFile<S> {
         self.end = end;
     }
 
-    /// Why nothing is written any more.
-    pub(crate) fn failure(&mut self) -> Option<&io::Error> {
-        self.failed.as_ref()
-    }
-
     /// Makes everything written so far the file's content. After a failure the file is as
     /// it was, or a whole commit lies beside it.
     pub(crate) fn commit(&mut self) -> io::Result<()> {
