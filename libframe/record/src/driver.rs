@@ -207,7 +207,8 @@ unsafe extern "C" fn open(
     _fapl: hid_t,
     _maxaddr: haddr_t,
 ) -> *mut Base {
-    let next = NEXT.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // The library opens a file twice: first to see whether it has it open already.
+    let next = NEXT.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let Some(file) = next else { return std::ptr::null_mut() };
     let base = Base {
         driver_id: 0,
