@@ -197,9 +197,7 @@ impl Head {
     fn read(path: &Path) -> Result<Head> {
         let mut reader = RecordReader::new(File::open(path)?, MAX_PAYLOAD);
         let mut head = Head { session: None, bytes: Vec::new(), end: 0 };
-        loop {
-            let Some(item) = reader.read()? else { break };
-            let Item::Record(record) = item else { break };
+        while let Some(Item::Record(record)) = reader.read()? {
             match record.header.kind {
                 Kind::SESSION if head.session.is_none() => {
                     let session = Session::from_bytes(record.payload).ok();

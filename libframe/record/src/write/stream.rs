@@ -72,9 +72,6 @@ pub(crate) struct Origin<'a> {
     pub(crate) part: i32,
 }
 
-/// The attribute that tells the groups of one stream apart.
-const PART: &str = "part";
-
 impl StreamGroup {
     pub(crate) fn create(
         origin: &Origin<'_>,
@@ -86,7 +83,7 @@ impl StreamGroup {
         let group = origin.streams.create(&name)?;
         group.set(names::STREAM, Value::I32(origin.number.into()))?;
         group.set(names::SESSION, Value::I32(origin.session_number))?;
-        group.set(PART, Value::I32(origin.part))?;
+        group.set(names::PART, Value::I32(origin.part))?;
         let size = fixed_size(&stream);
         description::write(&group, &stream, size)?;
         let column = |name: &str, kind: Type| index(&group, name, kind, making);
@@ -186,7 +183,7 @@ impl StreamGroup {
 
     /// Which of a stream's groups this is.
     pub(crate) fn part(&self) -> Result<i32> {
-        Ok(self.group.number(PART)? as i32)
+        Ok(self.group.number(names::PART)? as i32)
     }
 
     /// Whether samples of this description belong here too.
