@@ -19,10 +19,13 @@ use super::table::{Entry, TABLES, Table, entries};
 /// Where to begin in a session, if not at its start.
 pub(crate) type From = Box<dyn Fn(&Session) -> Option<i64>>;
 
+/// The groups of each stream, by number.
+type Streams = Vec<(u16, Vec<Group>)>;
+
 /// Plays one session after another.
 pub(crate) struct Play {
     file: File,
-    sessions: VecDeque<(H5Session, Vec<(u16, Vec<Group>)>)>,
+    sessions: VecDeque<(H5Session, Streams)>,
     /// How many sessions have been opened.
     opened: usize,
     tables: Vec<Option<Table>>,
