@@ -15,6 +15,7 @@ mod batch_frames;
 mod inspect_frames;
 mod pick_frames;
 mod repair_frames;
+mod replay;
 mod sim_device;
 mod sim_src;
 mod to_text;

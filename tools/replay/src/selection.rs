@@ -111,7 +111,7 @@ impl Selection {
         };
         if keep && begun {
             selected.plans.insert(header.stream, Plan { keep, held: None });
-            return to.take(record);
+            return selected.announce_again(record, to);
         }
         let held = keep.then(|| (header, record.payload.to_vec()));
         selected.plans.insert(header.stream, Plan { keep, held });
@@ -221,6 +221,19 @@ impl Selected {
             Some(batch) => self.send(batch, n, to),
             None => Ok(()),
         }
+    }
+
+    /// Passes on another announcement of a stream. One after the end would tell that samples
+    /// are missing which are not wanted.
+    fn announce_again(&mut self, record: Record<'_>, to: &mut impl Taker) -> Result<()> {
+        let header = record.header;
+        if self.to.is_some_and(|end| header.time >= end) {
+            return Ok(());
+        }
+        let sent =
+            self.ledger.stream(header.stream).filter(|sent| sent.first().is_some());
+        let seq = sent.map_or(header.seq, |sent| sent.next());
+        to.take(record.with_header(Header { seq, ..header }))
     }
 
     /// Describes a stream, if that is still to be done, before its record of this number.
