@@ -139,7 +139,7 @@ fn a_recording_of_a_replay_has_the_same_datasets() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{path}: {said}\n{errors}");
-        println!("{path}: {said}");
+        eprintln!("{path}: {said}");
     }
 }
 
