@@ -17,4 +17,5 @@ mod pick_frames;
 mod repair_frames;
 mod sim_device;
 mod sim_src;
+mod to_h5;
 mod to_text;

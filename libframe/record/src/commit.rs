@@ -89,7 +89,8 @@ impl Storage for Disk {
 
     fn write_commit(&self, bytes: &[u8], sync: bool) -> io::Result<()> {
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).open(&self.commit)?;
+        let mut file =
+            options.write(true).create(true).truncate(true).open(&self.commit)?;
         file.write_all(bytes)?;
         if sync {
             file.sync_data()?;
@@ -129,6 +130,8 @@ pub(crate) struct AtomicFile<S = Disk> {
     overlay: BTreeMap<u64, Box<[u8; PAGE as usize]>>,
     /// Where the file ends for those who write it.
     end: u64,
+    /// Where they will write no further without saying so.
+    allocated: u64,
     fsync: Fsync,
     /// After this, nothing is written any more.
     failed: Option<io::Error>,
@@ -139,7 +142,15 @@ impl<S: Storage> AtomicFile<S> {
     pub(crate) fn open(storage: S, fsync: Fsync) -> io::Result<AtomicFile<S>> {
         let end = storage.len()?;
         let overlay = BTreeMap::new();
-        Ok(AtomicFile { storage, committed: end, overlay, end, fsync, failed: None })
+        Ok(AtomicFile {
+            storage,
+            committed: end,
+            overlay,
+            end,
+            allocated: 0,
+            fsync,
+            failed: None,
+        })
     }
 
     /// Where the file ends for those who write it.
@@ -152,8 +163,10 @@ impl<S: Storage> AtomicFile<S> {
         self.committed
     }
 
-    /// Forgets what lies beyond `end`: a recorder that died left it, and no commit has it.
-    pub(crate) fn forget_beyond(&mut self, end: u64) -> io::Result<()> {
+    /// Forgets what lies beyond the allocated: a recorder that died left it, and no commit
+    /// has it.
+    pub(crate) fn forget_rest(&mut self) -> io::Result<()> {
+        let end = self.allocated;
         if end < self.committed {
             self.storage.set_len(end)?;
             self.committed = end;
@@ -216,9 +229,19 @@ impl<S: Storage> AtomicFile<S> {
         Ok(())
     }
 
-    /// Says where the file ends, before a commit.
-    pub(crate) fn set_end(&mut self, end: u64) {
-        self.end = end;
+    /// Says how far it is written, or where it will end.
+    pub(crate) fn allocate(&mut self, end: u64) {
+        self.allocated = end;
+    }
+
+    /// How far it is written, or where it will end.
+    pub(crate) fn allocated(&self) -> u64 {
+        self.allocated
+    }
+
+    /// Lets the file end where its writers have said.
+    pub(crate) fn end_at_allocated(&mut self) {
+        self.end = self.allocated;
     }
 
     /// Makes everything written so far the file's content. After a failure the file is as
@@ -299,9 +322,8 @@ fn is_whole(bytes: &[u8]) -> bool {
 
 /// Puts the pages of a commit in their places. Doing it twice is as good as once.
 fn carry_out(storage: &impl Storage, bytes: &[u8]) -> io::Result<()> {
-    let number = |at: usize| {
-        bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
-    };
+    let number =
+        |at: usize| bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
     let (committed, end) = (number(8), number(16));
     for entry in bytes[HEAD..bytes.len() - CRC].chunks_exact(8 + PAGE as usize) {
         let (head, page) = entry.split_at(8);
@@ -430,7 +452,8 @@ mod tests {
             let commit = |left| {
                 let mut file = open(left);
                 scribble(&mut file);
-                file.set_end(end);
+                file.allocate(end);
+                file.end_at_allocated();
                 let done = file.commit().is_ok();
                 (file, done)
             };

@@ -64,9 +64,16 @@ struct Class {
     set_eoa: unsafe extern "C" fn(*mut Base, c_int, haddr_t) -> herr_t,
     get_eof: unsafe extern "C" fn(*const Base, c_int) -> haddr_t,
     get_handle: Option<extern "C" fn(*mut Base, hid_t, *mut *mut c_void) -> herr_t>,
-    read: unsafe extern "C" fn(*mut Base, c_int, hid_t, haddr_t, usize, *mut u8) -> herr_t,
-    write:
-        unsafe extern "C" fn(*mut Base, c_int, hid_t, haddr_t, usize, *const u8) -> herr_t,
+    read:
+        unsafe extern "C" fn(*mut Base, c_int, hid_t, haddr_t, usize, *mut u8) -> herr_t,
+    write: unsafe extern "C" fn(
+        *mut Base,
+        c_int,
+        hid_t,
+        haddr_t,
+        usize,
+        *const u8,
+    ) -> herr_t,
     flush: Option<extern "C" fn(*mut Base, hid_t, hbool_t) -> herr_t>,
     truncate: unsafe extern "C" fn(*mut Base, hid_t, hbool_t) -> herr_t,
     lock: Option<extern "C" fn(*mut Base, hbool_t) -> herr_t>,
@@ -96,8 +103,6 @@ struct Base {
 #[repr(C)]
 struct Open {
     base: Base,
-    /// End of the allocated space, which the library sets.
-    allocated: haddr_t,
     file: Shared,
 }
 
@@ -223,7 +228,7 @@ unsafe extern "C" fn open(
         paged_aggr: 0,
     };
     // The library fills in its part.
-    Box::into_raw(Box::new(Open { base, allocated: 0, file })).cast()
+    Box::into_raw(Box::new(Open { base, file })).cast()
 }
 
 unsafe extern "C" fn close(base: *mut Base) -> herr_t {
@@ -248,12 +253,12 @@ unsafe extern "C" fn query(_base: *const Base, features: *mut c_ulong) -> herr_t
 
 unsafe extern "C" fn get_eoa(base: *const Base, _kind: c_int) -> haddr_t {
     // SAFETY: an open file of this driver.
-    unsafe { ours(base) }.allocated
+    lock(&unsafe { ours(base) }.file).allocated()
 }
 
 unsafe extern "C" fn set_eoa(base: *mut Base, _kind: c_int, end: haddr_t) -> herr_t {
-    // SAFETY: an open file of this driver, which no one else uses during the call.
-    unsafe { &mut *base.cast::<Open>() }.allocated = end;
+    // SAFETY: an open file of this driver.
+    lock(&unsafe { ours(base) }.file).allocate(end);
     0
 }
 
@@ -294,23 +299,12 @@ unsafe extern "C" fn write(
     0
 }
 
-unsafe extern "C" fn truncate(base: *mut Base, _dxpl: hid_t, _closing: hbool_t) -> herr_t {
+unsafe extern "C" fn truncate(
+    base: *mut Base,
+    _dxpl: hid_t,
+    _closing: hbool_t,
+) -> herr_t {
     // SAFETY: an open file of this driver.
-    let open = unsafe { ours(base) };
-    lock(&open.file).set_end(open.allocated);
+    lock(&unsafe { ours(base) }.file).end_at_allocated();
     0
-}
-
-/// Where the library believes that the file ends, right after it was opened.
-pub(crate) fn allocated(file: hid_t) -> Result<u64> {
-    let mut end = 0;
-    // SAFETY: a file's id, and a number of our own to fill in.
-    if unsafe { H5Fget_eoa(file, &mut end) } < 0 {
-        bail!("HDF5 does not tell where the file ends");
-    }
-    Ok(end)
-}
-
-unsafe extern "C" {
-    fn H5Fget_eoa(file: hid_t, end: *mut haddr_t) -> herr_t;
 }

@@ -1,7 +1,10 @@
 //! The calls of HDF5 that a recorder needs, made safe: an id is closed when it is dropped,
 //! and a code below zero is an error that says what the library says.
 
-#![allow(unsafe_code, reason = "chunks that are compressed already have no safe interface")]
+#![allow(
+    unsafe_code,
+    reason = "chunks that are compressed already have no safe interface"
+)]
 
 use std::cell::Cell;
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
@@ -153,11 +156,6 @@ impl File {
         let local = H5F_scope_t::H5F_SCOPE_LOCAL;
         // SAFETY: the file is open.
         check(sync(|| unsafe { H5Fflush(self.file.0, local) }), "flush").map(drop)
-    }
-
-    /// Where the library believes that the file ends.
-    pub(crate) fn allocated(&self) -> Result<u64> {
-        sync(|| driver::allocated(self.file.0))
     }
 }
 
@@ -531,7 +529,8 @@ impl Dataset {
 
 unsafe extern "C" {
     // Both as 1.10 and 1.12 have them; the bindings lack the one and rename the other.
-    fn H5Dget_chunk_storage_size(set: hid_t, offset: *const u64, size: *mut u64) -> c_int;
+    fn H5Dget_chunk_storage_size(set: hid_t, offset: *const u64, size: *mut u64)
+    -> c_int;
     fn H5Dread_chunk(
         set: hid_t,
         transfer: hid_t,

@@ -55,7 +55,9 @@ pub(crate) fn lock(folder: &Path) -> Result<File> {
     let file = file.with_context(|| path.display().to_string())?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(Errno::WOULDBLOCK) => bail!("{}: in use by another process", folder.display()),
+        Err(Errno::WOULDBLOCK) => {
+            bail!("{}: in use by another process", folder.display())
+        }
         Err(err) => Err(err).with_context(|| path.display().to_string()),
     }
 }

@@ -76,7 +76,15 @@ impl Recorder {
         }
         let path = path.to_owned();
         let thread = Some(thread);
-        Ok(Recorder { path, journal, handover, committed, thread, changed: false, dead: false })
+        Ok(Recorder {
+            path,
+            journal,
+            handover,
+            committed,
+            thread,
+            changed: false,
+            dead: false,
+        })
     }
 
     /// The recording's file.
@@ -171,7 +179,9 @@ impl Recorder {
         self.give(Message::Finish(self.journal.generation(), reason.into()))?;
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(Err(err))) => return Err(self.failed(err)),
-            Some(Err(_)) => return Err(self.failed(anyhow!("the file's thread panicked"))),
+            Some(Err(_)) => {
+                return Err(self.failed(anyhow!("the file's thread panicked")));
+            }
             Some(Ok(Ok(()))) | None => {}
         }
         journal::remove(self.journal.folder())

@@ -13,6 +13,7 @@ use super::input::Input;
 use super::output::{Output, Stdout};
 use super::stage::Identity;
 use super::status::{Counters, Status};
+use super::voice::Voice;
 use super::{account::Account, signal};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
@@ -36,6 +37,9 @@ pub trait Filter: Sized {
     fn files(_args: &Self::Args) -> Vec<std::path::PathBuf> {
         Vec::new()
     }
+
+    /// Learns how it may speak; called once, after [`Filter::open`].
+    fn voice(&mut self, _voice: Voice) {}
 
     /// Learns who records, where and when; called at each announcement.
     fn session(&mut self, _tag: u32, _session: &Session) {}
@@ -83,7 +87,8 @@ pub fn filter<F: Filter>() -> ExitCode {
         let files = F::files(&args);
         let input = Input::open(files, common, &counters, &clock)?;
         let out = Stdout::open(&counters, &clock)?;
-        let filter = F::open(args)?;
+        let mut filter = F::open(args)?;
+        filter.voice(Voice::new(common));
         let status = Status::start(common, Role::Filter, &counters, &clock)?;
         let mut stage = FilterStage { filter, out, identity: Identity::new(common) };
         input.run(&mut stage, account)?;

@@ -11,6 +11,7 @@ use super::consumer::{Consumer, Ended};
 use super::exit;
 use super::input::Input;
 use super::status::{Counters, Status};
+use super::voice::Voice;
 use super::{account::Account, signal};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
@@ -28,6 +29,9 @@ pub trait Sink: Sized {
 
     /// Checks the arguments and acquires what the tool needs.
     fn open(args: Self::Args) -> Result<Self>;
+
+    /// Learns how it may speak; called once, after [`Sink::open`].
+    fn voice(&mut self, _voice: Voice) {}
 
     /// The files to read instead of stdin, if the command line names any.
     fn files(_args: &Self::Args) -> Vec<std::path::PathBuf> {
@@ -84,6 +88,7 @@ pub fn sink<S: Sink>() -> ExitCode {
         let files = S::files(&args);
         let input = Input::open(files, common, &counters, &clock)?;
         let mut sink = S::open(args)?;
+        sink.voice(Voice::new(common));
         let status = Status::start(common, role, &counters, &clock)?;
         input.run(&mut SinkStage(&mut sink), account)?;
         drop(status);

@@ -64,7 +64,11 @@ pub(crate) struct Recording {
 
 impl Recording {
     /// Makes a new file, whose first commit is in it.
-    pub(crate) fn create(path: &Path, journal: &Path, options: Options) -> Result<Recording> {
+    pub(crate) fn create(
+        path: &Path,
+        journal: &Path,
+        options: Options,
+    ) -> Result<Recording> {
         let mut open = fs::File::options();
         let file = open.read(true).write(true).create_new(true).open(path);
         let file = file.with_context(|| path.display().to_string())?;
@@ -110,12 +114,11 @@ impl Recording {
         recover(&disk).with_context(|| format!("{}: commit", path.display()))?;
         let shared = Arc::new(Mutex::new(AtomicFile::open(disk, Fsync::Interval)?));
         let file = File::open(path, &shared)?;
-        lock(&shared).forget_beyond(file.allocated()?)?;
+        lock(&shared).forget_rest()?;
         let at = file.root();
         let generation = at.number(root::JOURNAL)? as u64;
-        let making = Making {
-            data: at.text(COMPRESS)?.parse().map_err(anyhow::Error::msg)?,
-        };
+        let making =
+            Making { data: at.text(COMPRESS)?.parse().map_err(anyhow::Error::msg)? };
         let table = |(kind, name): (Kind, &str)| {
             let like = Entry::read(kind, &[]);
             let like = like.row(&header_of(kind), At::default());
@@ -295,8 +298,7 @@ impl Recording {
     /// While there is one stream, the root has what its users' programs look for there.
     fn link_only_stream(&self) -> Result<()> {
         let at = self.file.root();
-        let links =
-            [root::SENSOR_DATA, names::TIMESTAMPS, layout::sensor_mapping::GROUP];
+        let links = [root::SENSOR_DATA, names::TIMESTAMPS, layout::sensor_mapping::GROUP];
         for link in links {
             if at.has(link)? {
                 at.delete(link)?;

@@ -361,7 +361,8 @@ mod tests {
     fn levels_are_checked() {
         assert_eq!("deflate:9".parse(), Ok(Compress::Deflate(9)));
         assert_eq!("zstd".parse(), Ok(Compress::Zstd(1)));
-        for wrong in ["deflate:0", "deflate:10", "zstd:20", "none:1", "lzf", "deflate:x"] {
+        for wrong in ["deflate:0", "deflate:10", "zstd:20", "none:1", "lzf", "deflate:x"]
+        {
             assert!(wrong.parse::<Compress>().is_err(), "{wrong}");
         }
     }

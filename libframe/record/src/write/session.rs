@@ -53,8 +53,14 @@ impl SessionGroup {
         group.set(names::END_REASON, Value::Text(""))?;
         group.set(names::END_JSON, Value::Text(""))?;
         let offset = session.start_realtime.saturating_sub(session.start_monotonic);
-        let mut made =
-            SessionGroup { group, tag, number, offset, payload: Vec::new(), ended: false };
+        let mut made = SessionGroup {
+            group,
+            tag,
+            number,
+            offset,
+            payload: Vec::new(),
+            ended: false,
+        };
         made.write(&session, payload.unwrap_or_default())?;
         Ok(made)
     }

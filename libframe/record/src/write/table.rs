@@ -132,7 +132,8 @@ impl Table {
 
     /// Hands over the last chunks as they are now.
     pub(crate) fn settle(&mut self, press: &mut Press) -> Result<()> {
-        let all = self.columns.iter_mut().chain([&mut self.payload, &mut self.payload_end]);
+        let all =
+            self.columns.iter_mut().chain([&mut self.payload, &mut self.payload_end]);
         all.into_iter().try_for_each(|column| column.settle(press))
     }
 }
