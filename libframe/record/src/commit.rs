@@ -12,7 +12,10 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use libframe::clock::Clock;
 use libframe::crc::{crc32c, crc32c_append};
+
+use crate::space::Space;
 
 const PAGE: u64 = 4096;
 const MAGIC: [u8; 8] = *b"FPCOMMIT";
@@ -132,6 +135,7 @@ pub(crate) struct AtomicFile<S = Disk> {
     end: u64,
     /// Where they will write no further without saying so.
     allocated: u64,
+    space: Space,
     fsync: Fsync,
     /// After this, nothing is written any more.
     failed: Option<io::Error>,
@@ -148,6 +152,7 @@ impl<S: Storage> AtomicFile<S> {
             overlay,
             end,
             allocated: 0,
+            space: Space::default(),
             fsync,
             failed: None,
         })
@@ -232,6 +237,21 @@ impl<S: Storage> AtomicFile<S> {
     /// Says how far it is written, or where it will end.
     pub(crate) fn allocate(&mut self, end: u64) {
         self.allocated = end;
+    }
+
+    /// Space for so many bytes: some that is free again for data, else at the end.
+    pub(crate) fn take_space(&mut self, len: u64, is_data: bool) -> u64 {
+        let now = Clock::system().now();
+        if let Some(at) = is_data.then(|| self.space.take(len, now)).flatten() {
+            return at;
+        }
+        self.allocated += len;
+        self.allocated - len
+    }
+
+    /// Takes back space of data.
+    pub(crate) fn give_back(&mut self, at: u64, len: u64) {
+        self.space.give_back(at, len, Clock::system().now());
     }
 
     /// How far it is written, or where it will end.

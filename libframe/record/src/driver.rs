@@ -28,6 +28,8 @@ pub(crate) fn lock(file: &Shared) -> MutexGuard<'_, AtomicFile> {
 /// Types of memory in a file, and the lists of free space that they share: raw data apart
 /// from metadata, as the library's own driver has it.
 const FREE_LISTS: [c_int; 7] = [1, 1, 1, 3, 3, 1, 1];
+/// The type that raw data has.
+const DATA: c_int = 3;
 /// Addresses are counted in a signed number by the kernel.
 const MAX_ADDRESS: haddr_t = i64::MAX as haddr_t;
 /// Gather metadata and small data into blocks, sieve reads; the file is one that the
@@ -58,8 +60,8 @@ struct Class {
     cmp: unsafe extern "C" fn(*const Base, *const Base) -> c_int,
     query: unsafe extern "C" fn(*const Base, *mut c_ulong) -> herr_t,
     get_type_map: Option<extern "C" fn(*const Base, *mut c_int) -> herr_t>,
-    alloc: Option<extern "C" fn(*mut Base, c_int, hid_t, hsize_t) -> haddr_t>,
-    free: Option<extern "C" fn(*mut Base, c_int, hid_t, haddr_t, hsize_t) -> herr_t>,
+    alloc: unsafe extern "C" fn(*mut Base, c_int, hid_t, hsize_t) -> haddr_t,
+    free: extern "C" fn(*mut Base, c_int, hid_t, haddr_t, hsize_t) -> herr_t,
     get_eoa: unsafe extern "C" fn(*const Base, c_int) -> haddr_t,
     set_eoa: unsafe extern "C" fn(*mut Base, c_int, haddr_t) -> herr_t,
     get_eof: unsafe extern "C" fn(*const Base, c_int) -> haddr_t,
@@ -126,8 +128,8 @@ static CLASS: Class = Class {
     cmp,
     query,
     get_type_map: None,
-    alloc: None,
-    free: None,
+    alloc,
+    free,
     get_eoa,
     set_eoa,
     get_eof,
@@ -248,6 +250,28 @@ unsafe extern "C" fn query(_base: *const Base, features: *mut c_ulong) -> herr_t
     if let Some(features) = unsafe { features.as_mut() } {
         *features = FEATURES;
     }
+    0
+}
+
+unsafe extern "C" fn alloc(
+    base: *mut Base,
+    kind: c_int,
+    _dxpl: hid_t,
+    len: hsize_t,
+) -> haddr_t {
+    // SAFETY: an open file of this driver.
+    lock(&unsafe { ours(base) }.file).take_space(len, kind == DATA)
+}
+
+/// Without it the library would take the end of the file back. What becomes free of
+/// chunks the recorder says itself; of metadata that is next to nothing.
+extern "C" fn free(
+    _base: *mut Base,
+    _kind: c_int,
+    _dxpl: hid_t,
+    _at: haddr_t,
+    _len: hsize_t,
+) -> herr_t {
     0
 }
 

@@ -19,6 +19,7 @@ mod handover;
 mod journal;
 mod recorder;
 mod repair;
+mod space;
 mod write;
 
 pub use self::commit::Fsync;
