@@ -1,50 +1,17 @@
 //! `to-h5`: what h5py finds in a recording, finished and growing, and what a crash leaves.
 
-use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use framepipe_tests::{binary, pipe, root};
+use framepipe_tests::{Scratch, binary, pipe, root};
 use libframe::clock::{Clock, SECOND};
 use libframe::payload::{End, Event, Payload, Session, Totals};
 use libframe::schema::{Dtype, Media, Stream};
 use libframe::wire::{Header, Kind, Record};
 use serde_json::Value;
-
-/// A folder of a test's own, gone with it.
-pub(crate) struct Folder(pub(crate) PathBuf);
-
-impl Folder {
-    pub(crate) fn new() -> Folder {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let (pid, n) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let dir = std::env::temp_dir().join(format!("to-h5-{pid}-{n}"));
-        fs::create_dir_all(&dir).unwrap();
-        Folder(dir)
-    }
-
-    pub(crate) fn file(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-
-    pub(crate) fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).unwrap();
-        let mut names: Vec<_> =
-            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
 
 /// What `tests/python/recording.py` says; `None`, loudly, without h5py.
 pub(crate) fn h5py(what: &str, path: &str) -> Option<Value> {
@@ -149,7 +116,7 @@ pub(crate) fn expect_whole(found: &Value, at_least: u64, at_most: u64) {
 
 #[test]
 fn h5py_reads_everything_in_a_finished_recording() {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let file = folder.file("a.h5");
     let line = "sim-src glove camera:size=32x32 control -n 300 --rate max";
     let run = pipe(&format!("{line} | to-h5 {file}")).run();
@@ -170,7 +137,7 @@ fn h5py_reads_everything_in_a_finished_recording() {
 
 #[test]
 fn the_only_stream_has_the_names_that_its_users_look_for() {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let file = folder.file("a.h5");
     let mut frames = Frames { next: 0 };
     let bytes = [frames.begin(), frames.some(2500), frames.end()].concat();
@@ -192,7 +159,7 @@ fn the_only_stream_has_the_names_that_its_users_look_for() {
 
 #[test]
 fn h5py_reads_everything_in_a_growing_recording() {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let file = folder.file("a.h5");
     let mut child = recorder(&[&file, "--flush", "50ms"]);
     let mut stdin = child.stdin.take().unwrap();
@@ -233,7 +200,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_in_the_pipe_for_a_flush() {
     let (mut kept, mut required, mut in_journal) = (0, 0, 0);
     let mut random = 12345u64;
     for round in 0..kills() {
-        let folder = Folder::new();
+        let folder = Scratch::new();
         let file = folder.file("a.h5");
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let patience = (random >> 33) % 300;
