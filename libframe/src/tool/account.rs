@@ -59,7 +59,7 @@ impl Account {
     }
 
     /// The input as a whole is not what it should be.
-    pub(super) fn add_broken(&mut self, what: String) {
+    pub fn add_broken(&mut self, what: String) {
         if self.broken.len() < MAX_LINES && !self.broken.contains(&what) {
             self.broken.push(what);
         }
