@@ -15,6 +15,8 @@ mod batch_frames;
 mod inspect_frames;
 mod pick_frames;
 mod repair_frames;
+mod replay;
 mod sim_device;
 mod sim_src;
+mod to_h5;
 mod to_text;

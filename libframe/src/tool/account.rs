@@ -1,5 +1,6 @@
 //! What a tool lost or found missing, summed over all sessions, and how it says so.
 
+use super::origin::Remark;
 use crate::decoder::{Cause, Damage};
 use crate::ledger::{Loss, SessionLedger};
 
@@ -22,6 +23,8 @@ pub struct Account {
     broken: Vec<String>,
     /// By stream, who lost how much.
     losses: Vec<(String, Loss)>,
+    /// What else is to be said.
+    remarks: Vec<Remark>,
 }
 
 impl Account {
@@ -56,10 +59,14 @@ impl Account {
     }
 
     /// The input as a whole is not what it should be.
-    pub(super) fn add_broken(&mut self, what: String) {
+    pub fn add_broken(&mut self, what: String) {
         if self.broken.len() < MAX_LINES && !self.broken.contains(&what) {
             self.broken.push(what);
         }
+    }
+
+    pub(super) fn add_remarks(&mut self, remarks: Vec<Remark>) {
+        self.remarks.extend(remarks);
     }
 
     /// Samples known to be missing.
@@ -103,6 +110,9 @@ impl Account {
 
     /// Says on stderr what was lost. Nothing if nothing was.
     pub(super) fn tell(&self, name: &str, verbose: bool) {
+        for remark in self.remarks.iter().filter(|remark| remark.always || verbose) {
+            eprintln!("{name}: {}", remark.text);
+        }
         for what in &self.broken {
             eprintln!("{name}: {what}");
         }

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::Parser;
 
+use super::account::Account;
 use super::args::Role;
 use super::consumer::{Consumer, Ended};
 use super::exit;
 use super::input::Input;
+use super::origin::Origin;
+use super::signal::Stop;
 use super::status::{Counters, Status};
-use super::{account::Account, signal};
+use super::voice::Voice;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::decoder::Damage;
@@ -29,9 +32,17 @@ pub trait Sink: Sized {
     /// Checks the arguments and acquires what the tool needs.
     fn open(args: Self::Args) -> Result<Self>;
 
+    /// Learns how it may speak; called once, after [`Sink::open`].
+    fn voice(&mut self, _voice: Voice) {}
+
     /// The files to read instead of stdin, if the command line names any.
     fn files(_args: &Self::Args) -> Vec<std::path::PathBuf> {
         Vec::new()
+    }
+
+    /// Where the records come from, if stdin and files of records are not all there is.
+    fn origin(args: &Self::Args) -> Result<Origin> {
+        Origin::files(Self::files(args))
     }
 
     /// Takes one record of any kind but END. What was missing comes as a GAP in its
@@ -78,12 +89,13 @@ pub trait Sink: Sized {
 pub fn sink<S: Sink>() -> ExitCode {
     let role = if S::WRITES_TEXT { Role::TextSink } else { Role::Sink };
     exit::start(role, |args: S::Args, common, account| {
-        signal::second_is_deadly()?;
         let clock = Clock::system();
+        let stop = Stop::at_signal(&clock, None)?;
         let counters = Arc::new(Counters::default());
-        let files = S::files(&args);
-        let input = Input::open(files, common, &counters, &clock)?;
+        let origin = S::origin(&args)?;
+        let input = Input::new(origin, stop, common, &counters, &clock);
         let mut sink = S::open(args)?;
+        sink.voice(Voice::new(common));
         let status = Status::start(common, role, &counters, &clock)?;
         input.run(&mut SinkStage(&mut sink), account)?;
         drop(status);
@@ -110,7 +122,7 @@ impl<S: Sink> Consumer for SinkStage<'_, S> {
         self.0.end(ended)
     }
 
-    fn stats(&mut self, _session: u32, stats: &Stats) -> Result<()> {
+    fn stats(&mut self, _session: u32, _time: i64, stats: &Stats) -> Result<()> {
         self.0.stats(stats)
     }
 
