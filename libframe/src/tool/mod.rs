@@ -35,6 +35,7 @@ mod output;
 mod page;
 mod patterns;
 mod queue;
+mod reservoir;
 mod sessions;
 mod signal;
 mod sink;
