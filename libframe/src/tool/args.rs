@@ -15,6 +15,8 @@ pub(super) enum Role {
     Source,
     Filter,
     Sink,
+    /// A sink whose destination may stall.
+    Recorder,
     /// A sink whose product is text on stdout.
     TextSink,
     /// What a client would find at a port; it has no part in the records.
@@ -135,6 +137,7 @@ fn command<A: Parser>(role: Role) -> Command {
     let unfit: &[&str] = match role {
         Role::Source => &["max_record"],
         Role::Filter | Role::Sink | Role::TextSink => &["queue", "overflow"],
+        Role::Recorder => &["overflow"],
         Role::Device => &["idle", "max_loss", "meta", "max_record", "queue", "overflow"],
         Role::Command => &[
             "count",
@@ -159,6 +162,10 @@ fn command<A: Parser>(role: Role) -> Command {
         command = command.mut_arg(&id, |arg| arg.global(global));
         if arg.get_short().is_some_and(|short| shorts.contains(&short)) {
             command = command.mut_arg(&id, |arg| arg.short(None));
+        }
+        if role == Role::Recorder && id == "queue" {
+            let help = "How much input may wait while the disk or the peer stalls";
+            command = command.mut_arg(&id, |arg| arg.default_value("32MiB").help(help));
         }
         if unfit.contains(&id.as_str()) {
             command = command.mut_arg(&id, |arg| arg.hide(true));

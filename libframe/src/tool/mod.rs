@@ -39,6 +39,7 @@ mod output;
 mod page;
 mod patterns;
 mod queue;
+mod reservoir;
 mod sessions;
 mod signal;
 mod sink;

@@ -7,12 +7,15 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags};
 
 use super::exit::Usage;
+use super::reservoir::Reservoir;
 use super::signal::{Stop, Wake, poll_until};
+use super::status::Counters;
 use crate::clock::Clock;
 
 /// Records that a tool gets from elsewhere than the stage before, in the form of the pipe.
@@ -50,6 +53,7 @@ pub struct Origin {
 
 enum Way {
     Stdin(File),
+    Ahead(Reservoir),
     Files { current: Option<File>, rest: VecDeque<PathBuf> },
     Supply(Box<dyn Supply>),
 }
@@ -109,6 +113,15 @@ impl Origin {
         self
     }
 
+    /// Reads stdin ahead, up to so many bytes, for a tool that cannot always take it.
+    pub(super) fn ahead(self, bytes: usize, counters: &Arc<Counters>) -> Result<Origin> {
+        let way = match self.way {
+            Way::Stdin(file) => Way::Ahead(Reservoir::start(file, bytes, counters)?),
+            way => way,
+        };
+        Ok(Origin { way, ..self })
+    }
+
     /// What is being read, for messages.
     pub(super) fn name(&self) -> &str {
         &self.name
@@ -116,7 +129,7 @@ impl Origin {
 
     /// Whether the records were stored before, and their times are not of now.
     pub(super) fn is_recorded(&self) -> bool {
-        !matches!(self.way, Way::Stdin(_))
+        !matches!(self.way, Way::Stdin(_) | Way::Ahead(_))
     }
 
     pub(super) fn take_complaints(&mut self) -> Vec<String> {
@@ -146,6 +159,10 @@ impl Origin {
                 let ready = !fds[0].revents().is_empty();
                 Ok(if ready { Ready::Read } else { Ready::Time })
             }
+            Way::Ahead(reservoir) => {
+                let ready = reservoir.wait(deadline, clock);
+                Ok(if ready { Ready::Read } else { Ready::Time })
+            }
             Way::Supply(supply) => {
                 let due = supply.due()?;
                 match stop.wait(None, Some(due.min(deadline)))? {
@@ -173,6 +190,7 @@ impl Read for Origin {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let (current, rest) = match &mut self.way {
             Way::Stdin(file) => return file.read(buf),
+            Way::Ahead(reservoir) => return reservoir.read(buf),
             Way::Supply(supply) => return supply.read(buf),
             Way::Files { current, rest } => (current, rest),
         };

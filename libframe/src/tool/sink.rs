@@ -29,6 +29,10 @@ pub trait Sink: Sized {
     /// Whether the tool's product is text on stdout.
     const WRITES_TEXT: bool = false;
 
+    /// Whether the destination may stall, as a disk does. The input is then read ahead, up
+    /// to `--queue`, so that the stages before need not wait for it.
+    const STALLS: bool = false;
+
     /// Checks the arguments and acquires what the tool needs.
     fn open(args: Self::Args) -> Result<Self>;
 
@@ -87,12 +91,19 @@ pub trait Sink: Sized {
 
 /// Runs a sink on stdin.
 pub fn sink<S: Sink>() -> ExitCode {
-    let role = if S::WRITES_TEXT { Role::TextSink } else { Role::Sink };
+    let role = match (S::WRITES_TEXT, S::STALLS) {
+        (true, _) => Role::TextSink,
+        (false, true) => Role::Recorder,
+        (false, false) => Role::Sink,
+    };
     exit::start(role, |args: S::Args, common, account| {
         let clock = Clock::system();
         let stop = Stop::at_signal(&clock, None)?;
         let counters = Arc::new(Counters::default());
-        let origin = S::origin(&args)?;
+        let mut origin = S::origin(&args)?;
+        if S::STALLS {
+            origin = origin.ahead(common.queue as usize, &counters)?;
+        }
         let input = Input::new(origin, stop, common, &counters, &clock);
         let mut sink = S::open(args)?;
         sink.voice(Voice::new(common));

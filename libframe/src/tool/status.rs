@@ -141,7 +141,7 @@ fn is_last(role: Role) -> bool {
     let kind =
         rustix::fs::fstat(&stdout).map(|stat| FileType::from_raw_mode(stat.st_mode));
     match role {
-        Role::Sink => true,
+        Role::Sink | Role::Recorder => true,
         Role::TextSink | Role::Device => {
             !stdout.is_terminal() && kind != Ok(FileType::Fifo)
         }
@@ -228,7 +228,8 @@ impl View {
     fn of(reporter: &Reporter) -> View {
         let counters = &reporter.counters;
         let (input, output) = (counters.input.flow(), counters.output.flow());
-        let is_sink = matches!(reporter.role, Role::Sink | Role::TextSink);
+        let is_sink =
+            matches!(reporter.role, Role::Sink | Role::Recorder | Role::TextSink);
         let shown = if is_sink { input } else { output };
         let now = reporter.clock.now();
         let (since, before) = reporter.before;
@@ -265,7 +266,9 @@ impl View {
     fn live_line(&self) -> String {
         let text = self.text();
         match self.role {
-            Role::Source | Role::Sink => format!("\x1b[31m●\x1b[0m {text}"),
+            Role::Source | Role::Sink | Role::Recorder => {
+                format!("\x1b[31m●\x1b[0m {text}")
+            }
             Role::Filter | Role::TextSink | Role::Device | Role::Command => text,
         }
     }
