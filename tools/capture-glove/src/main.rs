@@ -1,0 +1,5 @@
+//! Capture a tactile glove from its serial port.
+mod arrival;
+mod fault;
+mod packet;
+fn main() {}
