@@ -52,7 +52,9 @@ pub enum MapError {
         why: String,
     },
     /// A sensor's number is not in the samples.
-    #[error("sensor {id} is number {index} of a sample, counted from 0, which has {width}")]
+    #[error(
+        "sensor {id} is number {index} of a sample, counted from 0, which has {width}"
+    )]
     Outside {
         /// The sensor.
         id: u32,
@@ -126,9 +128,7 @@ mod tests {
 
     #[test]
     fn the_maps_that_are_built_in_have_137_places_each() {
-        for (side, first, least, most) in
-            [("left", 30, 0, 254), ("right", 239, 1, 255)]
-        {
+        for (side, first, least, most) in [("left", 30, 0, 254), ("right", 239, 1, 255)] {
             let map = SensorMap::load(side).unwrap();
             assert_eq!((map.name.as_str(), map.side.as_str()), ("JQ20-XL-11", side));
             let places: BTreeSet<_> = map.sensors.iter().map(|s| s.index).collect();

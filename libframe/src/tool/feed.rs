@@ -186,6 +186,12 @@ impl Feed {
         self.put(number, next, time, &event)
     }
 
+    /// The number of a stream's next sample.
+    pub fn next(&self, number: u16) -> u64 {
+        let stream = usize::from(number).checked_sub(1);
+        stream.and_then(|at| self.streams.get(at)).map_or(0, |stream| stream.next)
+    }
+
     /// How many more samples of a stream are wanted.
     pub fn left(&self, number: u16) -> u64 {
         let stream =

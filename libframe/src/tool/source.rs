@@ -47,7 +47,9 @@ pub fn source_or_text<A: Parser + Send + 'static>(
     exit::start(Role::Source, |args: A, common, account| {
         if let Some(text) = text(&args)? {
             let mut stdout = TextOut::stdout()?;
-            return Ok(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())?);
+            return Ok(stdout
+                .write_all(text.as_bytes())
+                .and_then(|()| stdout.flush())?);
         }
         let clock = Clock::system();
         let until = common.duration.map(|time| clock.now().saturating_add(time));

@@ -53,6 +53,9 @@ pub(crate) struct Backlog {
     pub(crate) bytes: u64,
     /// How old the first was, ns.
     pub(crate) age: i64,
+    /// How many must have come in the time, if that is so many more that some have found no
+    /// room where they waited.
+    pub(crate) overflow: Option<u64>,
 }
 
 impl Arrivals {
@@ -97,12 +100,22 @@ impl Arrivals {
         self.measure(at, is_backlog);
         let begins = is_backlog && !self.in_backlog;
         self.in_backlog = is_backlog;
-        begins.then(|| Backlog { bytes, age: at - fits(byte) })
+        begins.then(|| Backlog {
+            bytes,
+            age: at - fits(byte),
+            overflow: self.expected(at - empty).filter(|n| overflows(bytes, *n)),
+        })
+    }
+
+    /// How many bytes come in a time, if that was measured.
+    fn expected(&self, time: i64) -> Option<u64> {
+        self.measured.map(|byte| (time as f64 / byte) as u64)
     }
 
     /// Stamps a frame: when the byte arrived with which so many had come.
     pub(crate) fn stamp(&mut self, end: u64) -> i64 {
-        let before = (0..READS).map(|n| self.reads[(self.newest + READS - 1 - n) % READS]);
+        let before =
+            (0..READS).map(|n| self.reads[(self.newest + READS - 1 - n) % READS]);
         let mut before = before.filter(|read| read.from < end);
         let read = before.next().unwrap_or(self.reads[self.newest]);
         let after = read.to.saturating_sub(end) as f64;
@@ -123,6 +136,12 @@ impl Arrivals {
             self.begun = (self.total, at);
         }
     }
+}
+
+/// Whether so many bytes are all that is left of more, and not what came when a device that
+/// was silent began again: then they are more than the smallest buffer holds.
+fn overflows(bytes: u64, expected: u64) -> bool {
+    bytes >= 4095 && expected > bytes + bytes / 4 + 600
 }
 
 /// How long a byte takes at 8N1: ten bits.
@@ -172,6 +191,7 @@ mod tests {
         let backlog = line.read(9230, late).unwrap();
         assert_eq!(backlog.bytes, 9230);
         assert!((backlog.age - 149 * MS).abs() < 2 * MS, "{backlog:?}");
+        assert_eq!(backlog.overflow, None);
         for frame in 1..=32 {
             end += 284;
             let error = line.stamp(end) - (now + frame * 4_600_000);
@@ -180,14 +200,18 @@ mod tests {
         assert_eq!(line.read(4000, late + MS), None, "the same episode");
         line.was_empty(late + 2 * MS);
         assert_eq!(line.read(100, late + 3 * MS), None);
-        assert!(line.read(9000, late + 200 * MS).is_some(), "another one");
+        let another = line.read(9000, late + 1000 * MS).unwrap();
+        assert!(another.overflow.is_some_and(|n| n > 60_000), "{another:?}");
     }
 
     #[test]
     fn before_the_rate_is_known_the_lines_own_counts() {
         let mut line = Arrivals::new(BAUD, 0);
         let backlog = line.read(9216, 500 * MS).unwrap();
-        assert_eq!(backlog, Backlog { bytes: 9216, age: 100 * MS });
+        assert_eq!(
+            (backlog.bytes, backlog.age, backlog.overflow),
+            (9216, 100 * MS, None)
+        );
         assert_eq!(line.stamp(4608), 450 * MS);
     }
 

@@ -267,7 +267,8 @@ impl Parser {
         // A delimiter that is cut by the end of the bytes begins in the last three of them.
         let cut = || {
             let from = rest.len().saturating_sub(DELIMITER.len() - 1);
-            let starts = (from..rest.len()).find(|at| DELIMITER.starts_with(&rest[*at..]));
+            let starts =
+                (from..rest.len()).find(|at| DELIMITER.starts_with(&rest[*at..]));
             starts.unwrap_or(rest.len())
         };
         let away = found.unwrap_or_else(cut);

@@ -28,7 +28,9 @@ fn drain(parser: &mut Parser, told: &mut Vec<Told>) {
 
 /// Items and what is left, for bytes that come in these pieces; a piece after which the
 /// line is quiet is marked.
-fn parse<'a>(pieces: impl IntoIterator<Item = (&'a [u8], bool)>) -> (Vec<Told>, u64, u64) {
+fn parse<'a>(
+    pieces: impl IntoIterator<Item = (&'a [u8], bool)>,
+) -> (Vec<Told>, u64, u64) {
     let (mut parser, mut told) = (Parser::default(), Vec::new());
     for (piece, quiet) in pieces {
         parser.push(piece);
@@ -147,7 +149,8 @@ fn what_was_given_too_early_is_taken_back_and_stands_for_the_frame_it_spoilt() {
     let next = line(2..4, 1);
     // The read ends where a whole packet would.
     let early = [first, second, next[..10].to_vec()].concat();
-    let (told, ..) = parse([(&line(0..1, 1)[..], false), (&early, true), (&next[10..], false)]);
+    let (told, ..) =
+        parse([(&line(0..1, 1)[..], false), (&early, true), (&next[10..], false)]);
     assert_eq!(frames(&told).len(), 4);
     assert_eq!(kept(&told).len(), 3);
     assert_eq!(told[2], Told::Retracted);
@@ -201,7 +204,8 @@ fn whole_frames_of_junk_are_counted_and_other_junk_is_not() {
 #[test]
 fn repeated_indices_and_orphans_are_lost_frames() {
     let [first, second] = packets(1, 1);
-    for (middle, told) in [(first, "packets 1 without 2: 1"), (second, "packets 2 without 1: 1")]
+    for (middle, told) in
+        [(first, "packets 1 without 2: 1"), (second, "packets 2 without 1: 1")]
     {
         let bytes = [line(0..2, 1), middle, line(2..4, 1)].concat();
         let faults = faults(&whole(&bytes).0);
