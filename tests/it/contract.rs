@@ -17,7 +17,7 @@ use rustix::pty;
 const SOURCES: &[&str] = &["sim-src --rate 1000"];
 const FILTERS: &[&str] = &[
     "batch-frames -n 7",
-    "calibrate-frames --gain 2",
+    "calibrate-frames --gain 2 --all",
     "pick-frames",
     "repair-frames -q",
 ];
