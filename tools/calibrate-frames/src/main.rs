@@ -30,8 +30,8 @@ use crate::tare::Tare;
 const MAX_NUMBERS: usize = 1 << 16;
 
 const EXAMPLES: &str = "Examples:
-  sim-src glove -n 100 --rate max | calibrate-frames --map left --unit kPa --tare 100ms | to-text -f csv
-  sim-src control -n 100 --rate max | calibrate-frames --gain 0.002 --offset -3 --unit rad | to-text -k data";
+  sim-src glove -n 50 --rate max | calibrate-frames --map left --unit kPa --tare 1s | to-text
+  sim-src control -n 50 --rate max | calibrate-frames --gain 0.002 --offset -3 | to-text -f csv";
 
 /// Turn raw numbers into physical units.
 ///

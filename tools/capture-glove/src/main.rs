@@ -22,8 +22,8 @@ use crate::glove::{Glove, Map};
 use crate::line::{Line, OnUnplug, Options};
 
 const EXAMPLES: &str = "Examples:
-  sim-device glove --link ./glove --duration 2s & sleep 0.5; capture-glove ./glove -n 200 | inspect-frames; wait
-  sim-device glove --link ./glove --duration 2s & sleep 0.5; head -c 20000 ./glove > glove.bin; wait; capture-glove glove.bin --rate 217 | to-text -f csv
+  sim-device glove --link ./glove -n 400 & sleep 0.3; capture-glove ./glove -n 99 | to-text; wait
+  sim-device glove --link ./g -n 300 & sleep 0.3; head -c 9999 ./g | capture-glove - > g.frames; wait
   capture-glove --list --format json";
 
 /// Capture a tactile glove from its serial port.
