@@ -15,12 +15,19 @@ use rustix::pty;
 
 /// Every tool is in one of these, with arguments that let it start.
 const SOURCES: &[&str] = &["sim-src --rate 1000"];
-const FILTERS: &[&str] = &["batch-frames -n 7", "pick-frames", "repair-frames -q"];
+const FILTERS: &[&str] = &[
+    "batch-frames -n 7",
+    "calibrate-frames --gain 2 --all",
+    "pick-frames",
+    "repair-frames -q",
+];
 const SINKS: &[&str] = &["inspect-frames", "to-text", RECORDER];
 /// Writes to a file, and nothing to stdout.
 const RECORDER: &str = "to-h5 {new}/a.h5";
 /// What comes before the first record; no row about records is theirs.
 const DEVICES: &[&str] = &["sim-device glove --rate 1000"];
+/// Sources that need a device. Their rows about records are with it, in their own modules.
+const CAPTURES: &[&str] = &["capture-glove"];
 
 /// Those that read files only; `replay` has its own rows in its module.
 const PLAYERS: &[&str] = &["replay x.frames"];
@@ -40,7 +47,7 @@ fn all() -> impl Iterator<Item = &'static str> {
 
 /// Those that know the common options.
 fn every() -> impl Iterator<Item = &'static str> {
-    all().chain(PLAYERS.iter().copied())
+    all().chain(PLAYERS.iter().chain(CAPTURES).copied())
 }
 
 fn name(tool: &str) -> &str {

@@ -12,6 +12,8 @@ mod spec;
 mod tidy;
 
 mod batch_frames;
+mod calibrate_frames;
+mod capture_glove;
 mod inspect_frames;
 mod pick_frames;
 mod repair_frames;

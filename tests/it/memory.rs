@@ -16,6 +16,7 @@ const READERS: &[&str] = &[
     "pick-frames",
     "batch-frames -n 1000000",
     "batch-frames --split",
+    "calibrate-frames --gain 2 --tare 1h --all",
     "repair-frames -q",
     "inspect-frames",
     "to-text --bytes 100000000",

@@ -19,10 +19,10 @@ const DELIMITER: [u8; 4] = [0xAA, 0x55, 0x03, 0x99];
 const HELD: usize = 50;
 
 /// A folder of a test's own, gone with it.
-struct Bench(PathBuf);
+pub(crate) struct Bench(pub(crate) PathBuf);
 
 impl Bench {
-    fn new() -> Bench {
+    pub(crate) fn new() -> Bench {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let (pid, n) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(format!("sim-device-{pid}-{n}"));
@@ -30,7 +30,7 @@ impl Bench {
         Bench(dir)
     }
 
-    fn link(&self) -> PathBuf {
+    pub(crate) fn link(&self) -> PathBuf {
         self.0.join("glove")
     }
 
@@ -39,7 +39,7 @@ impl Bench {
     }
 
     /// A glove with its link and its truth here.
-    fn glove(&self, options: &str) -> Started {
+    pub(crate) fn glove(&self, options: &str) -> Started {
         let (link, truth) = (self.link(), self.truth());
         let (link, truth) = (link.display(), truth.display());
         pipe(&format!("sim-device glove --link {link} --truth {truth} -v {options}"))
@@ -47,7 +47,7 @@ impl Bench {
     }
 
     /// When each frame was sent, and whether it was lost.
-    fn sent(&self) -> Vec<(i64, bool)> {
+    pub(crate) fn sent(&self) -> Vec<(i64, bool)> {
         let lines = fs::read_to_string(self.truth()).unwrap();
         let frames = lines.lines().enumerate().map(|(at, line)| {
             let frame: serde_json::Value = serde_json::from_str(line).unwrap();

@@ -22,6 +22,7 @@ pub struct Feed {
     pub(super) counters: Arc<Counters>,
     pub(super) session: u32,
     pub(super) name: String,
+    pub(super) verbose: bool,
     pub(super) count: Option<u64>,
     pub(super) idle: Option<i64>,
     pub(super) last: i64,
@@ -51,6 +52,23 @@ pub struct Raw<'a> {
     pub payload: &'a [u8],
     /// A bit to flip on the wire, to see what readers make of it.
     pub flip: Option<u32>,
+}
+
+/// Samples that a source did not get, for [`Feed::missing`].
+#[derive(Clone, Copy, Debug)]
+pub struct Missing<'a> {
+    /// The first of them; `None` for the stream's next.
+    pub first: Option<u64>,
+    /// How many, if that is known.
+    pub count: Option<u64>,
+    /// Why.
+    pub reason: Reason,
+    /// The last capture time before them.
+    pub from: Option<i64>,
+    /// The first capture time after them; `None` for now.
+    pub to: Option<i64>,
+    /// What happened, for people.
+    pub detail: &'a str,
 }
 
 impl Feed {
@@ -117,8 +135,8 @@ impl Feed {
         reason: Reason,
         detail: &str,
     ) -> Result<()> {
-        let first = self.with(number, |stream| stream.next);
-        self.lost_at(number, first, count, reason, detail)
+        let (first, from, to) = (None, None, None);
+        self.missing(number, &Missing { first, count, reason, from, to, detail })
     }
 
     /// Says that the samples from `first` on are missing.
@@ -130,29 +148,48 @@ impl Feed {
         reason: Reason,
         detail: &str,
     ) -> Result<()> {
-        let (now, skipped) = (self.clock.now(), count.unwrap_or(0));
-        self.with(number, |stream| {
+        let (first, from, to) = (Some(first), None, None);
+        self.missing(number, &Missing { first, count, reason, from, to, detail })
+    }
+
+    /// Says that samples are missing, and between which times that was.
+    pub fn missing(&mut self, number: u16, missing: &Missing<'_>) -> Result<()> {
+        let Missing { first, count, reason, from, to, detail } = *missing;
+        let (to, skipped) = (to.unwrap_or_else(|| self.clock.now()), count.unwrap_or(0));
+        let first = self.with(number, |stream| {
+            let first = first.unwrap_or(stream.next);
             stream.taken += skipped;
             stream.next = stream.next.max(first + skipped);
+            first
         });
         self.counters.lost.add(skipped);
-        let gap = Gap {
-            first,
-            count,
-            reason,
-            stage: self.name.clone(),
-            from: None,
-            to: Some(now),
-            detail: detail.into(),
-        };
-        self.put(number, gap.next(), now, &gap)
+        let (stage, to, detail) = (self.name.clone(), Some(to), detail.into());
+        let gap = Gap { first, count, reason, stage, from, to, detail };
+        self.put(number, gap.next(), to.unwrap_or_default(), &gap)
     }
 
     /// Sends an event of a stream, or of the session (0).
     pub fn event(&mut self, number: u16, label: &str, value: Value) -> Result<()> {
+        self.event_at(number, self.clock.now(), label, value)
+    }
+
+    /// Sends an event that was at another time than now.
+    pub fn event_at(
+        &mut self,
+        number: u16,
+        time: i64,
+        label: &str,
+        value: Value,
+    ) -> Result<()> {
         let next = self.with(number, |stream| stream.next);
         let event = Event { label: label.into(), value, source: self.name.clone() };
-        self.put(number, next, self.clock.now(), &event)
+        self.put(number, next, time, &event)
+    }
+
+    /// The number of a stream's next sample.
+    pub fn next(&self, number: u16) -> u64 {
+        let stream = usize::from(number).checked_sub(1);
+        stream.and_then(|at| self.streams.get(at)).map_or(0, |stream| stream.next)
     }
 
     /// How many more samples of a stream are wanted.
@@ -186,6 +223,13 @@ impl Feed {
         let idle =
             idle.is_some_and(|idle| wake == Wake::Time && self.clock.now() >= idle);
         Ok(if idle { Wake::Stop } else { wake })
+    }
+
+    /// Says something on stderr, if asked to say more.
+    pub fn tell(&self, text: &str) {
+        if self.verbose {
+            eprintln!("{}: {text}", self.name);
+        }
     }
 
     /// How many samples of each stream are wanted, if that is limited.

@@ -3,6 +3,7 @@
 //! The tool's function runs on a thread named `device` and never waits for stdout, which
 //! this thread writes. Announcements, STATS and END are made here.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
@@ -14,7 +15,7 @@ use super::account::Account;
 use super::args::{Common, Role};
 use super::exit::{self, is_reader_gone};
 use super::feed::Feed;
-use super::output::{Output as _, Stdout};
+use super::output::{Output as _, Stdout, TextOut};
 use super::queue::{Queue, Taken, entries};
 use super::signal::Stop;
 use super::stage::{Identity, StatsMaker};
@@ -34,7 +35,22 @@ const GRACE: i64 = 2 * SECOND;
 pub fn source<A: Parser + Send + 'static>(
     run: impl FnOnce(A, &mut Feed) -> Result<()> + Send + 'static,
 ) -> ExitCode {
+    source_or_text(|_| Ok(None), run)
+}
+
+/// Runs a source that may be asked for text instead, such as the list of its devices: if
+/// `text` gives some, that is written to stdout, and no record.
+pub fn source_or_text<A: Parser + Send + 'static>(
+    text: impl FnOnce(&A) -> Result<Option<String>>,
+    run: impl FnOnce(A, &mut Feed) -> Result<()> + Send + 'static,
+) -> ExitCode {
     exit::start(Role::Source, |args: A, common, account| {
+        if let Some(text) = text(&args)? {
+            let mut stdout = TextOut::stdout()?;
+            return Ok(stdout
+                .write_all(text.as_bytes())
+                .and_then(|()| stdout.flush())?);
+        }
         let clock = Clock::system();
         let until = common.duration.map(|time| clock.now().saturating_add(time));
         let stop = Stop::at_signal(&clock, until)?;
@@ -151,6 +167,7 @@ impl Writer {
             counters: Arc::clone(&self.counters),
             session: self.tag,
             name: self.name.clone(),
+            verbose: common.verbose,
             count: common.count,
             idle: common.idle,
             last: self.clock.now(),
