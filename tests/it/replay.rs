@@ -456,3 +456,19 @@ fn a_killed_recorders_file_is_played_up_to_its_last_commit() {
     run.expect(&[3]).expect_stderr(0, &hint);
     assert!(run.samples() >= committed);
 }
+
+#[test]
+fn the_sample_at_the_start_is_played_and_the_one_at_the_end_is_not() {
+    let folder = Folder::new("edges");
+    for path in folder.record("x", "sim-src sine -n 500 --rate max | batch-frames -n 7") {
+        let whole = pipe(&format!("replay {path} --speed max")).run();
+        let begun = whole.payloads::<Session>()[0].start_monotonic;
+        let at = |n: usize| samples(&whole)[n].2 - begun;
+        let (start, end) = (at(100), at(200));
+        let line = format!("replay {path} --speed max --start {start}ns --end {end}ns");
+        let run = pipe(&line).run();
+        let played = samples(run.expect(&[0]));
+        let numbers: Vec<_> = played.iter().map(|sample| sample.1).collect();
+        assert!(numbers.iter().copied().eq(100..200), "{path}: {numbers:?}");
+    }
+}
