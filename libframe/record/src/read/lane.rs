@@ -102,6 +102,10 @@ impl Lane {
             |group: &Group| Part::open(group, samples).with_context(|| group.name());
         let mut parts = groups.iter().map(open).collect::<Result<Vec<_>>>()?;
         let entries = merge(place(entries, &mut parts)?);
+        // The session's announcement holds the first description of all.
+        for part in parts.iter_mut().skip(1) {
+            part.described = 0;
+        }
         let mut lane = Lane {
             number,
             parts,
