@@ -289,6 +289,11 @@ impl<S: Storage> AtomicFile<S> {
         }
     }
 
+    /// Leaves the file as it is from now on.
+    pub(crate) fn leave(&mut self) {
+        self.failed.get_or_insert_with(|| io::Error::other("the file was left as it is"));
+    }
+
     /// Makes everything written so far the file's content. After a failure the file is as
     /// it was, or a whole commit lies beside it.
     pub(crate) fn commit(&mut self) -> io::Result<()> {

@@ -286,8 +286,12 @@ impl Writer {
         let result = self.write(&mut recording);
         match result {
             Ok(Some((generation, reason))) => recording.finish(generation, &reason),
-            Ok(None) => Ok(()),
+            Ok(None) => {
+                recording.leave();
+                Ok(())
+            }
             Err(err) => {
+                recording.leave();
                 self.handover.break_off(format!("{err:#}"));
                 Err(err)
             }

@@ -60,6 +60,7 @@ pub fn repair(path: &Path) -> Result<Repair> {
 fn repair_locked(path: &Path, folder: &Path) -> Result<Repair> {
     let (mut recording, held) = open(path, folder)?;
     if recording.is_complete()? && journal::generations(folder)?.is_empty() {
+        recording.leave();
         return Ok(Repair::default());
     }
     let mut repair = Repair::default();

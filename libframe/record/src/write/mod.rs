@@ -386,6 +386,11 @@ impl Recording {
         committed.with_context(|| self.path.display().to_string())
     }
 
+    /// Closes the file without another commit.
+    pub(crate) fn leave(self) {
+        lock(&self.shared).leave();
+    }
+
     /// Completes the file. Sessions whose END has not come have `reason` instead.
     pub(crate) fn finish(mut self, generation: u64, reason: &str) -> Result<()> {
         for session in self.sessions.iter_mut().filter(|session| !session.ended) {
