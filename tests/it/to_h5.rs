@@ -119,7 +119,7 @@ fn h5py_reads_everything_in_a_finished_recording() {
     let folder = Scratch::new();
     let file = folder.file("a.h5");
     let line = "sim-src glove camera:size=32x32 control -n 300 --rate max";
-    let run = pipe(&format!("{line} | to-h5 {file}")).run();
+    let run = pipe(&format!("{line} | to-h5 {file} --meta subject=7")).run();
     run.expect(&[0, 0]).expect_silence();
     assert_eq!(folder.names(), ["a.h5"]);
     let Some(tree) = h5py("tree", &file) else { return };
@@ -131,6 +131,10 @@ fn h5py_reads_everything_in_a_finished_recording() {
     for name in ["sensor_data", "timestamps"] {
         assert!(tree.get(name).is_none(), "{name} of which of three streams?");
     }
+    let json = tree["session"]["attrs"]["json"].as_str().unwrap();
+    let session: Value = serde_json::from_str(json).unwrap();
+    assert_eq!(session["stages"][1]["name"], "to-h5");
+    assert_eq!(session["meta"]["subject"], "7");
     let stages = &tree["stats/stage"]["value"];
     assert!(stages.as_array().unwrap().iter().any(|stage| stage == "to-h5"), "{stages}");
 }
@@ -214,6 +218,14 @@ fn a_kill_at_any_moment_loses_nothing_that_was_in_the_pipe_for_a_flush() {
             continue;
         }
         let before = h5py("rows", &file);
+        if round % 3 == 0 {
+            // Whoever repairs may be killed too.
+            let mut repair = Command::new(binary("repair-frames"));
+            let mut repair = repair.args(["-q", &file]).spawn().unwrap();
+            sleep(Duration::from_millis(5 + patience / 10));
+            repair.kill().unwrap();
+            repair.wait().unwrap();
+        }
         let run = pipe(&format!("repair-frames -q {file}")).run();
         run.expect(&[0]).expect_silence();
         assert_eq!(folder.names(), ["a.h5"], "round {round}");
