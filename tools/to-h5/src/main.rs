@@ -94,6 +94,8 @@ struct ToH5 {
 impl Sink for ToH5 {
     type Args = Args;
 
+    const JOINS_SESSION: bool = true;
+
     fn open(args: Args) -> Result<ToH5> {
         let fsync = match args.fsync {
             When::None => Fsync::None,
