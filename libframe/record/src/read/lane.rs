@@ -1,7 +1,5 @@
 //! One stream of an HDF5 recording, as the records it came in.
 
-use std::collections::VecDeque;
-
 use anyhow::{Context as _, Result};
 use hdf5::types::TypeDescriptor;
 use hdf5::{File, Group};
@@ -429,21 +427,15 @@ fn place(mut entries: Vec<Entry>, parts: &mut [Part]) -> Result<Vec<Entry>> {
 /// Puts entries of several tables in one order, without changing the order within any:
 /// between tables the place decides, then the time.
 fn merge(entries: Vec<Entry>) -> Vec<Entry> {
-    let mut queues: Vec<VecDeque<Entry>> = vec![VecDeque::new(); TABLES.len()];
-    let n = entries.len();
-    for entry in entries {
-        queues[usize::from(entry.table)].push_back(entry);
+    let mut runs: Vec<_> = entries.chunk_by(|a, b| a.table == b.table).collect();
+    let mut merged = Vec::with_capacity(entries.len());
+    loop {
+        let waiting = runs.iter_mut().filter(|run| !run.is_empty());
+        let first = waiting.min_by_key(|run| (run[0].row, run[0].time, run[0].table));
+        let entry = first.and_then(|run| run.split_off_first());
+        let Some(entry) = entry else { return merged };
+        merged.push(*entry);
     }
-    let key = |queue: &VecDeque<Entry>| {
-        queue.front().map(|entry| (entry.row, entry.time, entry.table))
-    };
-    let mut merged = Vec::with_capacity(n);
-    while merged.len() < n {
-        let waiting = queues.iter_mut().filter(|queue| !queue.is_empty());
-        merged
-            .extend(waiting.min_by_key(|queue| key(queue)).and_then(VecDeque::pop_front));
-    }
-    merged
 }
 
 /// The tables that a file has.
