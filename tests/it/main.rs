@@ -5,6 +5,7 @@
 mod books;
 mod contract;
 mod damage;
+mod full_disk;
 mod interop;
 mod memory;
 mod source;

@@ -1,6 +1,6 @@
 //! `repair-frames`
 
-use framepipe_tests::pipe;
+use framepipe_tests::{Scratch, pipe};
 use libframe::payload::{End, Gap, Reason};
 use libframe::wire::Kind;
 
@@ -99,4 +99,29 @@ fn reads_a_file_as_well_as_stdin() {
     let run = pipe(&format!("repair-frames {}", path.display())).run();
     assert_eq!(run.expect(&[3]).samples(), 97);
     std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_recording_that_is_complete_stays_as_it_is() {
+    let run = pipe("sim-src -n 10 --rate max | to-h5 {new}/a.h5").run();
+    let file = run.scratch.as_ref().unwrap().file("a.h5");
+    let before = std::fs::read(&file).unwrap();
+    pipe(&format!("repair-frames {file}")).run().expect(&[0]).expect_silence();
+    assert_eq!(run.scratch.as_ref().unwrap().names(), ["a.h5"]);
+    assert!(std::fs::read(&file).unwrap() == before);
+}
+
+#[test]
+fn a_recording_under_way_is_left_alone() {
+    let scratch = Scratch::new();
+    let file = scratch.file("a.h5");
+    let mut started = pipe(&format!("sim-src --rate 1000 | to-h5 {file}")).start();
+    started.until_ready(1);
+    let run = pipe(&format!("repair-frames {file}")).run();
+    run.expect(&[1]).expect_stderr(0, "is being recorded");
+    let run = pipe(&format!("sim-src -n 5 | to-h5 --force {file}")).run();
+    run.expect_stderr(1, "another to-h5 records to it");
+    started.signal(0, rustix::process::Signal::TERM);
+    started.wait().expect(&[0, 0]).expect_silence();
+    assert_eq!(scratch.names(), ["a.h5"]);
 }

@@ -119,7 +119,7 @@ fn h5py_reads_everything_in_a_finished_recording() {
     let folder = Scratch::new();
     let file = folder.file("a.h5");
     let line = "sim-src glove camera:size=32x32 control -n 300 --rate max";
-    let run = pipe(&format!("{line} | to-h5 {file}")).run();
+    let run = pipe(&format!("{line} | to-h5 {file} --meta subject=7")).run();
     run.expect(&[0, 0]).expect_silence();
     assert_eq!(folder.names(), ["a.h5"]);
     let Some(tree) = h5py("tree", &file) else { return };
@@ -131,6 +131,10 @@ fn h5py_reads_everything_in_a_finished_recording() {
     for name in ["sensor_data", "timestamps"] {
         assert!(tree.get(name).is_none(), "{name} of which of three streams?");
     }
+    let json = tree["session"]["attrs"]["json"].as_str().unwrap();
+    let session: Value = serde_json::from_str(json).unwrap();
+    assert_eq!(session["stages"][1]["name"], "to-h5");
+    assert_eq!(session["meta"]["subject"], "7");
     let stages = &tree["stats/stage"]["value"];
     assert!(stages.as_array().unwrap().iter().any(|stage| stage == "to-h5"), "{stages}");
 }
@@ -214,6 +218,14 @@ fn a_kill_at_any_moment_loses_nothing_that_was_in_the_pipe_for_a_flush() {
             continue;
         }
         let before = h5py("rows", &file);
+        if round % 3 == 0 {
+            // Whoever repairs may be killed too.
+            let mut repair = Command::new(binary("repair-frames"));
+            let mut repair = repair.args(["-q", &file]).spawn().unwrap();
+            sleep(Duration::from_millis(5 + patience / 10));
+            repair.kill().unwrap();
+            repair.wait().unwrap();
+        }
         let run = pipe(&format!("repair-frames -q {file}")).run();
         run.expect(&[0]).expect_silence();
         assert_eq!(folder.names(), ["a.h5"], "round {round}");
@@ -254,4 +266,169 @@ fn record_and_kill(
     sent.push((frames.next, clock.now()));
     child.wait().unwrap();
     (frames.next, sent)
+}
+
+#[test]
+fn no_file_is_overwritten_and_force_does() {
+    let folder = Scratch::new();
+    let file = folder.file("a.h5");
+    std::fs::write(&file, "mine").unwrap();
+    let bytes = [Frames { next: 0 }.begin(), Frames { next: 0 }.end()].concat();
+    let run = pipe(&format!("to-h5 {file}")).input(&bytes[..]).run();
+    run.expect(&[1]).expect_stderr(0, "a.h5: exists already; --force writes over it");
+    assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+    assert_eq!(folder.names(), ["a.h5"]);
+    pipe(&format!("to-h5 --force {file}")).input(bytes).run().expect(&[0]);
+    assert!(std::fs::read(&file).unwrap().starts_with(b"\x89HDF"));
+}
+
+#[test]
+fn a_name_can_have_the_time_in_it_and_folders_of_days() {
+    let folder = Scratch::new();
+    let template = folder.file("%Y/day_%Y-%m-%d.h5");
+    let line = format!("sim-src -n 10 --rate max | to-h5 '{template}'");
+    pipe(&line).run().expect(&[0, 0]).expect_silence();
+    let [year] = &folder.names()[..] else { panic!("{:?}", folder.names()) };
+    let name = std::fs::read_dir(folder.0.join(year)).unwrap().next().unwrap().unwrap();
+    let name = name.file_name().into_string().unwrap();
+    assert!(name.starts_with(&format!("day_{year}-")) && name.ends_with(".h5"), "{name}");
+}
+
+#[test]
+fn files_that_follow_one_another_have_every_frame_once() {
+    let folder = Scratch::new();
+    let file = folder.file("a.h5");
+    let mut frames = Frames { next: 0 };
+    let mut child = recorder(&[&file, "--rotate", "300ms", "--flush", "50ms"]);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&frames.begin()).unwrap();
+    for _ in 0..60 {
+        stdin.write_all(&frames.some(50)).unwrap();
+        sleep(Duration::from_millis(20));
+    }
+    stdin.write_all(&frames.end()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let names = folder.names();
+    assert!(names.len() >= 3 && names[0] == "a-001.h5", "{names:?}");
+    let mut all = Vec::new();
+    for name in [&names[names.len() - 1..], &names[..names.len() - 1]].concat() {
+        let Some(tree) = h5py("tree", &folder.file(&name)) else { return };
+        assert_eq!(tree["/"]["attrs"]["complete"], 1, "{name}");
+        assert_eq!(tree["session"]["attrs"]["host"], "h", "{name}");
+        let rows = tree["streams/frames/seq"]["shape"][0].as_u64().unwrap();
+        let first = tree["streams/frames/seq"]["value"][0].as_u64().unwrap();
+        all.push((first, rows));
+    }
+    let mut next = 0;
+    for (first, rows) in all {
+        assert_eq!(first, next);
+        next += rows;
+    }
+    assert_eq!(next, frames.next);
+}
+
+#[test]
+fn a_file_is_followed_when_it_is_long_enough() {
+    let folder = Scratch::new();
+    let line = format!(
+        "sim-src camera:size=160x120 -n 3000 --rate 1000 | to-h5 {} --rotate 512KiB",
+        folder.file("a.h5")
+    );
+    pipe(&line).run().expect(&[0, 0]).expect_silence();
+    let names = folder.names();
+    assert!(names.len() > 1, "{names:?}");
+    let sizes =
+        names.iter().map(|name| std::fs::metadata(folder.file(name)).unwrap().len());
+    assert!(sizes.clone().all(|size| size < 1 << 20), "{:?}", sizes.collect::<Vec<_>>());
+}
+
+#[test]
+fn what_pipes_can_hold_and_files_cannot() {
+    let folder = Scratch::new();
+    let file = folder.file("a.h5");
+    let mut bytes = Vec::new();
+    let mut put = |session: u32, kind, number: u16, seq, payload: &[u8]| {
+        let header =
+            Header { kind, flags: 0, stream: number, session, seq, time: 5, sent: 0 };
+        Record::new(header, payload).encode(&mut bytes);
+    };
+    let described = |name: &str, dtype, shape: &[u32]| {
+        let (name, shape) = (name.to_owned(), shape.to_vec());
+        let media = Media::Samples;
+        Stream { name, media, dtype: Some(dtype), shape, ..Stream::default() }.to_bytes()
+    };
+    put(1, Kind::SESSION, 0, 0, &Session::default().to_bytes());
+    put(1, Kind::STREAM, 1, 0, &described("a/b", Dtype::U8, &[2]));
+    put(1, Kind::STREAM, 2, 0, &described("a/b", Dtype::U8, &[2]));
+    put(1, Kind::STREAM, 3, 0, &described("", Dtype::F64, &[0]));
+    put(1, Kind::STREAM, 4, 0, &described(".", Dtype::F64, &[u32::MAX, 9]));
+    put(1, Kind::STREAM, 5, 0, b"no description");
+    put(1, Kind::DATA, 1, 0, &[1, 2]);
+    put(1, Kind::DATA, 2, 0, &[3, 4]);
+    put(1, Kind::DATA, 3, 0, &[]);
+    put(1, Kind::DATA, 6, 0, b"who am I");
+    // Another type from the second sample on.
+    put(1, Kind::STREAM, 1, 1, &described("a/b", Dtype::I32, &[]));
+    put(1, Kind::DATA, 1, 1, &7i32.to_le_bytes());
+    put(1, Kind::EVENT, 1, 2, b"no event");
+    put(1, Kind::GAP, 1, 2, b"no gap");
+    put(2, Kind::SESSION, 0, 0, &Session::default().to_bytes());
+    put(2, Kind::STREAM, 1, 0, &described("a/b", Dtype::U8, &[2]));
+    put(2, Kind::DATA, 1, 0, &[5, 6]);
+    let run = pipe(&format!("to-h5 {file}")).input(bytes).run();
+    run.expect(&[3]);
+    let Some(tree) = h5py("tree", &file) else { return };
+    let shape = |name: &str| tree[format!("streams/{name}/data")]["shape"].clone();
+    for name in ["a_b", "a_b.2", "a_b.4"] {
+        assert_eq!(shape(name), serde_json::json!([1, 2]), "{name}");
+    }
+    assert_eq!(shape("a_b.3"), serde_json::json!([1]));
+    assert_eq!(tree["streams/a_b.3/data"]["dtype"], "<i4");
+    assert_eq!(tree["streams/_/size"]["value"], serde_json::json!([0]));
+    assert_eq!(shape("stream_6"), serde_json::json!([8]));
+    assert_eq!(tree["session_2"]["attrs"]["tag"], 2);
+    assert_eq!(tree["events/payload"]["shape"], serde_json::json!([8]));
+}
+
+#[test]
+fn a_description_of_every_channel_there_can_be() {
+    let folder = Scratch::new();
+    let file = folder.file("a.h5");
+    let line = "sim-src sine:channels=16384 -n 20 --rate max";
+    let run = pipe(&format!("{line} | to-h5 {file}")).run();
+    run.expect(&[0, 0]).expect_silence();
+    let Some(tree) = h5py("tree", &file) else { return };
+    let json = tree["streams/sine"]["attrs"]["json"].as_str().unwrap();
+    assert!(json.len() > 100_000 && json.ends_with('}'), "{}", json.len());
+    assert_eq!(tree["streams/sine/channels/labels"]["shape"], serde_json::json!([16384]));
+}
+
+#[test]
+fn a_recorder_says_what_broke_off_before() {
+    let folder = Scratch::new();
+    let file = folder.file("old.h5");
+    let _sent = record_and_kill(&file, 100, (20, 2));
+    let line = |name: &str| {
+        let line = format!("sim-src -n 10 --rate max | to-h5 {}", folder.file(name));
+        pipe(&line).run()
+    };
+    line("new.h5").expect(&[0, 0]).expect_stderr(1, "old.h5 broke off; to bring it up");
+    let run = line("old.h5");
+    run.expect_stderr(1, "old.h5: exists already");
+    std::fs::remove_file(&file).unwrap();
+    line("old.h5").expect_stderr(1, "old.h5: broke off; first: repair-frames");
+    // Of a file that is gone, the journal's part can still be had.
+    pipe(&format!("repair-frames {file}")).run().expect(&[0]);
+    assert_eq!(folder.names(), ["new.h5", "old.h5"]);
+}
+
+#[test]
+fn a_disk_with_little_room_stops_a_recorder_that_was_told_to_mind() {
+    let folder = Scratch::new();
+    let file = folder.file("a.h5");
+    let run = pipe(&format!("to-h5 {file} --min-free 1PiB")).input("").run();
+    run.expect(&[1]).expect_stderr(0, "--min-free is");
+    assert!(folder.names().is_empty(), "{:?}", folder.names());
 }

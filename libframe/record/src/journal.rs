@@ -319,6 +319,10 @@ pub(crate) fn remove(folder: &Path) -> Result<()> {
         let path = path_of(folder, generation);
         fs::remove_file(&path).with_context(|| path.display().to_string())?;
     }
+    let unborn = folder.join(layout::UNBORN_FILE);
+    if unborn.exists() {
+        fs::remove_file(&unborn).with_context(|| unborn.display().to_string())?;
+    }
     let lock = folder.join(layout::LOCK_FILE);
     fs::remove_file(&lock).with_context(|| lock.display().to_string())?;
     fs::remove_dir(folder).with_context(|| folder.display().to_string())

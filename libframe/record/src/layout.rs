@@ -11,6 +11,8 @@ pub const VERSION: i32 = 1;
 pub const JOURNAL_ENDING: &str = ".journal";
 /// The file in the journal's folder that holds a commit under way.
 pub const COMMIT_FILE: &str = "commit";
+/// The recording until its first commit is in it, in the journal's folder.
+pub const UNBORN_FILE: &str = "new.h5";
 /// The file in the journal's folder that the recorder holds a lock on.
 pub const LOCK_FILE: &str = "lock";
 

@@ -11,7 +11,6 @@ use std::thread::{Builder, JoinHandle};
 use anyhow::{Context as _, Result, anyhow, bail};
 use libframe::decoder::{Decoder, Item};
 use libframe::wire::Record;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::handover::{Handover, Message};
 use crate::journal::{self, Journal};
@@ -21,8 +20,6 @@ use crate::write::{Options, Recording};
 const GATHER: usize = 256 << 10;
 /// The journal between two commits is no longer, however fast records come.
 const MAX_JOURNAL: u64 = 64 << 20;
-/// The recording until its first commit is in it, in the journal's folder.
-const UNBORN: &str = "new.h5";
 
 /// A recording under way.
 #[derive(Debug)]
@@ -281,33 +278,22 @@ impl Writer {
         replace: bool,
         born: &SyncSender<()>,
     ) -> Result<()> {
-        let mut recording = self.create(path, options, replace)?;
+        let mut recording = Recording::create(path, &self.folder, options, replace)?;
+        self.committed.store(recording.content(), Ordering::Relaxed);
         born.send(()).unwrap_or_default();
         let result = self.write(&mut recording);
         match result {
             Ok(Some((generation, reason))) => recording.finish(generation, &reason),
-            Ok(None) => Ok(()),
+            Ok(None) => {
+                recording.leave();
+                Ok(())
+            }
             Err(err) => {
+                recording.leave();
                 self.handover.break_off(format!("{err:#}"));
                 Err(err)
             }
         }
-    }
-
-    /// Makes the file where nobody looks for it, and gives it its name once it is one.
-    fn create(&self, path: &Path, options: Options, replace: bool) -> Result<Recording> {
-        let unborn = self.folder.join(UNBORN);
-        let mut recording = Recording::create(&unborn, &self.folder, options)?;
-        let flags = if replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
-        let renamed = match renameat_with(CWD, &unborn, CWD, path, flags) {
-            // Not on this file system.
-            Err(rustix::io::Errno::INVAL) if !path.exists() => fs::rename(&unborn, path),
-            other => other.map_err(Into::into),
-        };
-        renamed.with_context(|| path.display().to_string())?;
-        recording.renamed(path, options)?;
-        self.committed.store(recording.committed(), Ordering::Relaxed);
-        Ok(recording)
     }
 
     /// Writes until there is no more; the end's generation and reason, if one came.
@@ -322,7 +308,7 @@ impl Writer {
                 }
                 Message::Commit(generation) => {
                     recording.commit(generation)?;
-                    self.committed.store(recording.committed(), Ordering::Relaxed);
+                    self.committed.store(recording.content(), Ordering::Relaxed);
                     let path = journal::path_of(&self.folder, generation);
                     fs::remove_file(&path).with_context(|| path.display().to_string())?;
                 }

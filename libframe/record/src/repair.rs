@@ -60,6 +60,7 @@ pub fn repair(path: &Path) -> Result<Repair> {
 fn repair_locked(path: &Path, folder: &Path) -> Result<Repair> {
     let (mut recording, held) = open(path, folder)?;
     if recording.is_complete()? && journal::generations(folder)?.is_empty() {
+        recording.leave();
         return Ok(Repair::default());
     }
     let mut repair = Repair::default();
@@ -84,17 +85,13 @@ fn repair_locked(path: &Path, folder: &Path) -> Result<Repair> {
 
 /// The recording, made anew if its recorder died before it had a name.
 fn open(path: &Path, folder: &Path) -> Result<(Recording, u64)> {
-    let unborn = folder.join("new.h5");
-    if unborn.exists() {
-        fs::remove_file(&unborn).with_context(|| unborn.display().to_string())?;
-    }
     if path.exists() {
         return Recording::reopen(path, folder);
     }
     if journal::generations(folder)?.is_empty() {
         bail!("{}: no such file", path.display());
     }
-    Ok((Recording::create(path, folder, Options::default())?, 0))
+    Ok((Recording::create(path, folder, Options::default(), false)?, 0))
 }
 
 /// Adds what a generation of the journal has.

@@ -13,13 +13,14 @@ use super::exit;
 use super::input::Input;
 use super::origin::Origin;
 use super::signal::Stop;
+use super::stage::Identity;
 use super::status::{Counters, Status};
 use super::voice::Voice;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::decoder::Damage;
-use crate::payload::Stats;
-use crate::wire::Record;
+use crate::payload::{Payload as _, Session, Stats};
+use crate::wire::{Kind, Record};
 
 /// A tool that reads records and puts them somewhere else.
 pub trait Sink: Sized {
@@ -32,6 +33,10 @@ pub trait Sink: Sized {
     /// Whether the destination may stall, as a disk does. The input is then read ahead, up
     /// to `--queue`, so that the stages before need not wait for it.
     const STALLS: bool = false;
+
+    /// Whether the tool adds itself to the stages of a session, as filters do: who reads
+    /// what it wrote wants to know it.
+    const JOINS_SESSION: bool = false;
 
     /// Checks the arguments and acquires what the tool needs.
     fn open(args: Self::Args) -> Result<Self>;
@@ -108,21 +113,37 @@ pub fn sink<S: Sink>() -> ExitCode {
         let mut sink = S::open(args)?;
         sink.voice(Voice::new(common));
         let status = Status::start(common, role, &counters, &clock)?;
-        input.run(&mut SinkStage(&mut sink), account)?;
+        let identity = S::JOINS_SESSION.then(|| Identity::new(common));
+        input.run(&mut SinkStage { sink: &mut sink, identity }, account)?;
         drop(status);
         sink.close(account)
     })
 }
 
-struct SinkStage<'a, S>(&'a mut S);
+struct SinkStage<'a, S> {
+    sink: &'a mut S,
+    identity: Option<Identity>,
+}
 
 impl<S: Sink> Consumer for SinkStage<'_, S> {
     fn record(&mut self, record: Record<'_>, catalog: &Catalog) -> Result<()> {
-        self.0.record(record, catalog)
+        let Some(identity) = self.identity.as_ref().filter(|_| is_session(&record))
+        else {
+            return self.sink.record(record, catalog);
+        };
+        match Session::from_bytes(record.payload) {
+            Ok(mut session) => {
+                identity.join(&mut session);
+                let payload = session.to_bytes();
+                self.sink.record(Record::new(record.header, &payload), catalog)
+            }
+            // Readable or not, it is the user's.
+            Err(_) => self.sink.record(record, catalog),
+        }
     }
 
     fn damage(&mut self, damage: &Damage) -> Result<()> {
-        self.0.damage(damage)
+        self.sink.damage(damage)
     }
 
     fn drain_session(&mut self, _ended: &Ended<'_>) -> Result<()> {
@@ -130,25 +151,30 @@ impl<S: Sink> Consumer for SinkStage<'_, S> {
     }
 
     fn end_session(&mut self, ended: &Ended<'_>) -> Result<()> {
-        self.0.end(ended)
+        self.sink.end(ended)
     }
 
     fn stats(&mut self, _session: u32, _time: i64, stats: &Stats) -> Result<()> {
-        self.0.stats(stats)
+        self.sink.stats(stats)
     }
 
     fn idle(&mut self) -> Result<()> {
-        self.0.flush()
+        self.sink.flush()
     }
 
     fn tick(&mut self, now: i64) -> Result<()> {
-        match self.0.deadline() {
-            Some(deadline) if now >= deadline => self.0.tick(now),
+        match self.sink.deadline() {
+            Some(deadline) if now >= deadline => self.sink.tick(now),
             _ => Ok(()),
         }
     }
 
     fn deadline(&self) -> Option<i64> {
-        self.0.deadline()
+        self.sink.deadline()
     }
+}
+
+#[inline]
+fn is_session(record: &Record<'_>) -> bool {
+    record.header.kind == Kind::SESSION
 }

@@ -1,6 +1,7 @@
 //! Any bytes at all are accounted for, and upset nobody.
 
 use libframe::batch::Samples;
+use libframe::decoder::find_header;
 use libframe::payload::{self, Gap, Payload, Reason};
 use libframe::schema::Stream;
 use libframe::wire::{HEADER_LEN, Header, Kind, MAGIC, MAX_PAYLOAD, Record};
@@ -91,6 +92,29 @@ proptest! {
 }
 
 /// Reads bytes as each typed payload; what can be read can be written and read again.
+/// A header is found behind any bytes, and one that was damaged is passed over.
+#[test]
+fn a_header_is_found_in_the_middle_of_bytes() {
+    let header = |seq| Header {
+        kind: Kind::DATA,
+        flags: 0,
+        stream: 1,
+        session: 2,
+        seq,
+        time: 3,
+        sent: 4,
+    };
+    let mut bytes = b"junk \xD5FP1 and \xD5".to_vec();
+    let damaged = bytes.len();
+    Record::new(header(7), &[1; 9]).encode(&mut bytes);
+    bytes[damaged + 20] ^= 1;
+    let whole = bytes.len();
+    Record::new(header(8), &[2; 11]).encode(&mut bytes);
+    assert_eq!(find_header(&bytes), Some((whole, header(8), 11)));
+    assert_eq!(find_header(&bytes[..whole + 47]), None);
+    assert_eq!(find_header(&bytes[..whole + 48]), Some((whole, header(8), 11)));
+}
+
 fn read_as_all(bytes: &[u8]) {
     fn read<P: Payload>(bytes: &[u8]) {
         if let Ok(payload) = P::from_bytes(bytes) {

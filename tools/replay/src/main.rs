@@ -25,7 +25,7 @@ use crate::tape::{Plan, Tape};
 
 const EXAMPLES: &str = "Examples:
   sim-src glove -n 300 --rate max > x.frames; replay x.frames --speed 2 | to-text
-  sim-src sine -n 99 --rate max > y.frames; replay y.frames --speed max --start 50ms --restamp | inspect-frames";
+  sim-src -n 99 --rate max > y.frames; replay y.frames --speed max --start 50ms | to-text";
 
 /// Play recordings into a pipe, with their timing or faster.
 ///

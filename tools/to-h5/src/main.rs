@@ -95,6 +95,7 @@ impl Sink for ToH5 {
     type Args = Args;
 
     const STALLS: bool = true;
+    const JOINS_SESSION: bool = true;
 
     fn open(args: Args) -> Result<ToH5> {
         let fsync = match args.fsync {

@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, Result, bail};
 use libframe::payload::{Gap, Payload as _, Reason};
 use libframe::wire::{Header, Kind, Record};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 pub use self::press::Compress;
 
@@ -63,12 +65,34 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Makes a new file, whose first commit is in it.
+    /// Makes a new file, where nobody looks for it, and gives it its name once its first
+    /// commit is in it.
     pub(crate) fn create(
         path: &Path,
         journal: &Path,
         options: Options,
+        replace: bool,
     ) -> Result<Recording> {
+        let unborn = journal.join(layout::UNBORN_FILE);
+        if unborn.exists() {
+            fs::remove_file(&unborn).with_context(|| unborn.display().to_string())?;
+        }
+        let mut recording = Recording::create_unborn(&unborn, journal, options)?;
+        let flags = if replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+        let renamed = match renameat_with(CWD, &unborn, CWD, path, flags) {
+            // Not on this file system.
+            Err(Errno::INVAL) if !path.exists() => fs::rename(&unborn, path),
+            other => other.map_err(Into::into),
+        };
+        renamed.with_context(|| path.display().to_string())?;
+        if options.fsync != Fsync::None {
+            sync_folder(path)?;
+        }
+        recording.path = path.into();
+        Ok(recording)
+    }
+
+    fn create_unborn(path: &Path, journal: &Path, options: Options) -> Result<Recording> {
         let mut open = fs::File::options();
         let file = open.read(true).write(true).create_new(true).open(path);
         let file = file.with_context(|| path.display().to_string())?;
@@ -173,17 +197,8 @@ impl Recording {
         Ok(())
     }
 
-    /// Where the file will be found, once it has been renamed.
-    pub(crate) fn renamed(&mut self, path: &Path, options: Options) -> Result<()> {
-        self.path = path.into();
-        if options.fsync != Fsync::None {
-            sync_folder(path)?;
-        }
-        Ok(())
-    }
-
-    /// Bytes of the file as of the last commit.
-    pub(crate) fn committed(&self) -> u64 {
+    /// Bytes of the file.
+    pub(crate) fn content(&self) -> u64 {
         lock(&self.shared).content()
     }
 
@@ -384,6 +399,11 @@ impl Recording {
         self.file.flush()?;
         let committed = lock(&self.shared).commit();
         committed.with_context(|| self.path.display().to_string())
+    }
+
+    /// Closes the file without another commit.
+    pub(crate) fn leave(self) {
+        lock(&self.shared).leave();
     }
 
     /// Completes the file. Sessions whose END has not come have `reason` instead.

@@ -92,15 +92,18 @@ impl Coding {
 struct Job {
     slot: usize,
     raw: Vec<u8>,
+    /// For what it becomes.
+    room: Vec<u8>,
     coding: Coding,
 }
 
 /// A chunk as it will be in the file.
 struct Coded {
     slot: usize,
-    /// To be used again.
     raw: Vec<u8>,
-    bytes: Result<Vec<u8>>,
+    /// What it became; the rest of the buffer is room.
+    bytes: Vec<u8>,
+    len: Result<usize>,
     skipped: u32,
 }
 
@@ -123,6 +126,7 @@ pub(crate) struct Press {
     places: Vec<Option<Place>>,
     bytes: usize,
     spare: Vec<Vec<u8>>,
+    rooms: Vec<Vec<u8>>,
     own: Coder,
     file: Shared,
 }
@@ -146,6 +150,7 @@ impl Press {
             places: (0..MAX_JOBS).map(|_| None).collect(),
             bytes: 0,
             spare: Vec::new(),
+            rooms: Vec::new(),
             own: Coder::default(),
             file: Arc::clone(file),
         })
@@ -166,7 +171,8 @@ impl Press {
     ) -> Result<()> {
         let place = Place { set: Rc::clone(set), chunk, rows, len: raw.len(), again };
         if raw.len() <= AT_ONCE || coding.compress == Compress::None {
-            let coded = self.own.encode(0, raw, coding);
+            let room = self.rooms.pop().unwrap_or_default();
+            let coded = self.own.encode(Job { slot: 0, raw, room, coding });
             return self.write(&place, coded);
         }
         while self.bytes > 0 && self.bytes + raw.len() > MAX_BYTES {
@@ -180,8 +186,9 @@ impl Press {
         };
         self.bytes += place.len;
         self.places[slot] = Some(place);
+        let room = self.rooms.pop().unwrap_or_default();
         let jobs = self.jobs.as_ref().context("the threads that compress have ended")?;
-        jobs.send(Job { slot, raw, coding })
+        jobs.send(Job { slot, raw, room, coding })
             .map_err(|_| anyhow!("the threads that compress have ended"))
     }
 
@@ -208,7 +215,8 @@ impl Press {
         place.set.grow(place.rows)?;
         let before =
             if place.again { Some(place.set.place_of(place.chunk)?) } else { None };
-        place.set.write_chunk(place.chunk, coded.skipped, &coded.bytes?)?;
+        let len = coded.len?;
+        place.set.write_chunk(place.chunk, coded.skipped, &coded.bytes[..len])?;
         if let Some((at, len)) = before
             && place.set.place_of(place.chunk)?.0 != at
         {
@@ -217,6 +225,9 @@ impl Press {
         if self.spare.len() < MAX_JOBS {
             coded.raw.clear();
             self.spare.push(coded.raw);
+        }
+        if self.rooms.len() < MAX_JOBS {
+            self.rooms.push(coded.bytes);
         }
         Ok(())
     }
@@ -237,7 +248,7 @@ fn compress(waiting: &Mutex<Receiver<Job>>, done: &SyncSender<Coded>) {
     loop {
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        if done.send(coder.encode(job.slot, job.raw, job.coding)).is_err() {
+        if done.send(coder.encode(job)).is_err() {
             return;
         }
     }
@@ -251,7 +262,8 @@ struct Coder {
 }
 
 impl Coder {
-    fn encode(&mut self, slot: usize, raw: Vec<u8>, coding: Coding) -> Coded {
+    fn encode(&mut self, job: Job) -> Coded {
+        let Job { slot, raw, mut room, coding } = job;
         let mut shuffled = std::mem::take(&mut self.shuffled);
         let bytes = match coding.shuffle {
             0 | 1 => &raw,
@@ -260,26 +272,31 @@ impl Coder {
                 &shuffled
             }
         };
-        let coded = self.compress(bytes, coding.compress);
+        let len = self.compress(bytes, coding.compress, &mut room);
         self.shuffled = shuffled;
-        match coded {
+        match len {
             // Pictures do not get shorter.
-            Ok(bytes) if bytes.len() < raw.len() => {
-                Coded { slot, raw, bytes: Ok(bytes), skipped: 0 }
-            }
-            Ok(_) => {
+            Ok(len) if len >= raw.len() => {
                 let skipped = (1 << coding.filters().len()) - 1;
-                Coded { slot, raw: Vec::new(), bytes: Ok(raw), skipped }
+                Coded { slot, len: Ok(raw.len()), bytes: raw, raw: room, skipped }
             }
-            Err(err) => Coded { slot, raw, bytes: Err(err), skipped: 0 },
+            len => Coded { slot, raw, bytes: room, len, skipped: 0 },
         }
     }
 
-    /// The bytes compressed; as many as there were if they are not to be.
-    fn compress(&mut self, bytes: &[u8], how: Compress) -> Result<Vec<u8>> {
+    /// Compresses into `room`; returns the length, as long as it was if it is not to be.
+    fn compress(
+        &mut self,
+        bytes: &[u8],
+        how: Compress,
+        room: &mut Vec<u8>,
+    ) -> Result<usize> {
         match how {
-            Compress::None => Ok(bytes.to_vec()),
-            Compress::Zstd(level) => Ok(zstd::bulk::compress(bytes, level.into())?),
+            Compress::None => Ok(bytes.len()),
+            Compress::Zstd(level) => {
+                make_room(room, zstd::zstd_safe::compress_bound(bytes.len()));
+                Ok(zstd::bulk::compress_to_buffer(bytes, &mut room[..], level.into())?)
+            }
             Compress::Deflate(level) => {
                 let deflate = match &mut self.deflate {
                     Some((of, deflate)) if *of == level => deflate,
@@ -289,12 +306,17 @@ impl Coder {
                         &mut other.insert((level, Compressor::new(of))).1
                     }
                 };
-                let mut coded = vec![0; deflate.zlib_compress_bound(bytes.len())];
-                let n = deflate.zlib_compress(bytes, &mut coded)?;
-                coded.truncate(n);
-                Ok(coded)
+                make_room(room, deflate.zlib_compress_bound(bytes.len()));
+                Ok(deflate.zlib_compress(bytes, room)?)
             }
         }
+    }
+}
+
+/// Makes a buffer long enough; what is in it is written over.
+fn make_room(room: &mut Vec<u8>, len: usize) {
+    if room.len() < len {
+        room.resize(len, 0);
     }
 }
 
@@ -361,8 +383,10 @@ mod tests {
         for compress in [Compress::None, Compress::Deflate(1), Compress::Zstd(3)] {
             for shuffle in [1, 8] {
                 let coding = Coding { shuffle, compress };
-                let coded = Coder::default().encode(0, raw.clone(), coding);
-                let bytes = coded.bytes.unwrap();
+                let (slot, room) = (0, Vec::new());
+                let job = Job { slot, raw: raw.clone(), room, coding };
+                let coded = Coder::default().encode(job);
+                let bytes = coded.bytes[..coded.len.unwrap()].to_vec();
                 let back = decode(coding, coded.skipped, bytes, raw.len()).unwrap();
                 assert!(back == raw, "{coding:?}");
             }
