@@ -1,14 +1,15 @@
 //! `main` for a tool that reads records and puts them somewhere else.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Parser;
 
-use super::args::Role;
+use super::args::{Common, Role};
 use super::consumer::{Consumer, Ended};
-use super::exit;
+use super::exit::{self, Usage};
 use super::input::Input;
 use super::status::{Counters, Status};
 use super::{account::Account, signal};
@@ -26,12 +27,24 @@ pub trait Sink: Sized {
     /// Whether the tool's product is text on stdout.
     const WRITES_TEXT: bool = false;
 
+    /// Whether each file is an input of its own, between [`Sink::begin`] and
+    /// [`Sink::finish`]. Otherwise all of them are one, as if by `cat`.
+    const FILES_APART: bool = false;
+
     /// Checks the arguments and acquires what the tool needs.
     fn open(args: Self::Args) -> Result<Self>;
 
     /// The files to read instead of stdin, if the command line names any.
-    fn files(_args: &Self::Args) -> Vec<std::path::PathBuf> {
+    fn files(_args: &Self::Args) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    /// An input begins: a file where [`Sink::FILES_APART`], else stdin.
+    ///
+    /// A sink that knows the format of a file that holds no records reads it here, fills
+    /// in the account, and returns true.
+    fn begin(&mut self, _file: Option<&Path>, _account: &mut Account) -> Result<bool> {
+        Ok(false)
     }
 
     /// Takes one record of any kind but END. What was missing comes as a GAP in its
@@ -68,9 +81,20 @@ pub trait Sink: Sized {
         Ok(())
     }
 
-    /// Closes the destination. Called once, when the input is over.
+    /// An input is over; this is its account.
+    fn finish(&mut self, _account: &Account) -> Result<()> {
+        Ok(())
+    }
+
+    /// Closes the destination. Called once, when all input is over.
     fn close(&mut self, _account: &Account) -> Result<()> {
         Ok(())
+    }
+
+    /// What is wrong with the input by the sink's own measure: each is told on stderr, and
+    /// the exit status is that of a loss.
+    fn objections(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 
@@ -81,14 +105,48 @@ pub fn sink<S: Sink>() -> ExitCode {
         signal::second_is_deadly()?;
         let clock = Clock::system();
         let counters = Arc::new(Counters::default());
-        let files = S::files(&args);
-        let input = Input::open(files, common, &counters, &clock)?;
+        let mut inputs = Vec::new();
+        for (file, files) in apart::<S>(S::files(&args)) {
+            inputs.push((file, Input::open(files, common, &counters, &clock)?));
+        }
         let mut sink = S::open(args)?;
         let status = Status::start(common, role, &counters, &clock)?;
-        input.run(&mut SinkStage(&mut sink), account)?;
+        for (file, input) in inputs {
+            let mut of_input = Account::default();
+            let result = read(&mut sink, file.as_deref(), input, common, &mut of_input);
+            account.absorb(of_input);
+            result?;
+        }
         drop(status);
-        sink.close(account)
+        sink.close(account)?;
+        sink.objections().into_iter().for_each(|what| account.add_broken(what));
+        Ok(())
     })
+}
+
+/// The files of each input.
+fn apart<S: Sink>(files: Vec<PathBuf>) -> Vec<(Option<PathBuf>, Vec<PathBuf>)> {
+    if !S::FILES_APART || files.is_empty() {
+        return vec![(None, files)];
+    }
+    let name = |file: &PathBuf| Some(file.clone()).filter(|file| file != Path::new("-"));
+    files.into_iter().map(|file| (name(&file), vec![file])).collect()
+}
+
+fn read<S: Sink>(
+    sink: &mut S,
+    file: Option<&Path>,
+    input: Input,
+    common: &Common,
+    account: &mut Account,
+) -> Result<()> {
+    if !sink.begin(file, account)? {
+        input.run(&mut SinkStage(sink), account)?;
+    } else if common.count.or(common.idle.map(|_| 0)).is_some() {
+        let hint = "--count and --idle are for records; this file is read as a whole";
+        return Err(Usage(hint.into()).into());
+    }
+    sink.finish(account)
 }
 
 struct SinkStage<'a, S>(&'a mut S);
