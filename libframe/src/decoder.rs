@@ -396,6 +396,19 @@ impl Decoder {
     }
 }
 
+/// The first header that holds: its place, and the length of its payload, which need not
+/// be among these bytes. For who looks into the middle of a long file.
+pub fn find_header(bytes: &[u8]) -> Option<(usize, Header, u32)> {
+    let mut from = 0;
+    loop {
+        let at = from + memmem::find(&bytes[from..], &MAGIC)?;
+        if let Some(Ok(sealed)) = header_in(bytes[at..].first_chunk()?) {
+            return Some((at, sealed.header, sealed.length));
+        }
+        from = at + 1;
+    }
+}
+
 /// Where the records of these sessions begin that a payload which fails ends with, or its
 /// length if there are none.
 ///

@@ -72,6 +72,11 @@ impl<R: Read> RecordReader<R> {
         &self.inner
     }
 
+    /// The descriptor, for a caller whose waiting changes it.
+    pub fn get_mut(&mut self) -> &mut R {
+        &mut self.inner
+    }
+
     /// The decoder, for its offset.
     pub fn decoder(&self) -> &Decoder {
         &self.decoder

@@ -1,5 +1,6 @@
 //! What a tool lost or found missing, summed over all sessions, and how it says so.
 
+use super::origin::Remark;
 use crate::decoder::{Cause, Damage};
 use crate::ledger::{Loss, SessionLedger, StreamLedger};
 
@@ -22,6 +23,8 @@ pub struct Account {
     broken: Vec<String>,
     /// By stream, who lost how much.
     losses: Vec<(String, Loss)>,
+    /// What else is to be said.
+    remarks: Vec<Remark>,
 }
 
 impl Account {
@@ -62,6 +65,7 @@ impl Account {
         self.damaged_bytes += other.damaged_bytes;
         self.late_bytes += other.late_bytes;
         self.malformed += other.malformed;
+        self.remarks.extend(other.remarks);
         other.broken.into_iter().for_each(|what| self.add_broken(what));
         other.losses.into_iter().for_each(|(name, loss)| self.add_loss(name, loss));
     }
@@ -84,6 +88,10 @@ impl Account {
         if self.broken.len() < MAX_LINES && !self.broken.contains(&what) {
             self.broken.push(what);
         }
+    }
+
+    pub(super) fn add_remarks(&mut self, remarks: Vec<Remark>) {
+        self.remarks.extend(remarks);
     }
 
     /// Samples known to be missing.
@@ -127,6 +135,9 @@ impl Account {
 
     /// Says on stderr what was lost. Nothing if nothing was.
     pub(super) fn tell(&self, name: &str, verbose: bool) {
+        for remark in self.remarks.iter().filter(|remark| remark.always || verbose) {
+            eprintln!("{name}: {}", remark.text);
+        }
         for what in &self.broken {
             eprintln!("{name}: {what}");
         }

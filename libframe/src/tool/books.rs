@@ -41,6 +41,10 @@ pub(super) struct Books {
     hop: Histogram,
     stats: StatsMaker,
     next_stats: i64,
+    /// The records were stored before, so their times have nothing to do with now.
+    recorded: bool,
+    /// Capture time of the samples that came last.
+    latest: i64,
     /// Why to stop before the input ends.
     done: Option<&'static str>,
 }
@@ -81,8 +85,26 @@ impl Books {
             hop: Histogram::default(),
             stats: StatsMaker::new(now),
             next_stats: now + SECOND,
+            recorded: false,
+            latest: now,
             done: None,
         }
+    }
+
+    /// Says whether the records were stored before, and come from no stage of now.
+    pub(super) fn is_recorded(&mut self, recorded: bool) {
+        self.recorded = recorded;
+    }
+
+    /// Says what is wrong with the input as a whole.
+    pub(super) fn complain(&mut self, what: String) {
+        self.account.add_broken(what);
+    }
+
+    /// How far the session has come, on the capturing host's clock. A recording's is where
+    /// it is read: records of this stage must not stand hours or boots away from the others.
+    fn position(&self) -> i64 {
+        if self.recorded { self.latest } else { self.now }
     }
 
     pub(super) fn look_at_clock(&mut self) -> i64 {
@@ -171,6 +193,7 @@ impl Books {
             return self.malformed(record, to);
         };
         self.enter(header.session, to)?;
+        self.latest = header.time;
         let damages = self.damages;
         let stream = self.stream(&header)?;
         let before = Before::look(stream, damages);
@@ -316,6 +339,9 @@ impl Books {
         let header = record.header;
         let session = Session::from_bytes(record.payload);
         let first = session.as_ref().is_ok_and(|s| s.start_monotonic == header.time);
+        if first {
+            self.latest = header.time;
+        }
         self.settle_late(first, to)?;
         if first {
             // A new session begins, so the others are over, whether they say so or not.
@@ -408,7 +434,7 @@ impl Books {
             account.gap(&gap);
         }
         let (kind, session) = (Kind::GAP, open.tag);
-        let (time, sent) = (self.now, self.now);
+        let (time, sent) = (self.position(), self.now);
         let header = Header { kind, flags: 0, stream: 0, session, seq: 0, time, sent };
         self.send_gap(&header, &gap, to)?;
         self.end_session(open, "broke off", Some(&stage), to)
@@ -423,12 +449,12 @@ impl Books {
     ) -> Result<()> {
         let (session, ledger) = (open.tag, &open.ledger);
         self.account.add(ledger, |stream| self.catalog.name(session, stream));
-        let catalog = &self.catalog;
-        to.drain_session(&Ended { session, ledger, reason, broke_off, catalog })?;
+        let (catalog, time) = (&self.catalog, self.position());
+        to.drain_session(&Ended { session, ledger, time, reason, broke_off, catalog })?;
         self.look_at_clock();
         self.stats_of(session, open.stages.len(), to)?;
-        let catalog = &self.catalog;
-        to.end_session(&Ended { session, ledger, reason, broke_off, catalog })?;
+        let (catalog, time) = (&self.catalog, self.position());
+        to.end_session(&Ended { session, ledger, time, reason, broke_off, catalog })?;
         self.catalog.forget(session);
         Ok(())
     }
@@ -448,7 +474,7 @@ impl Books {
     fn stats_of(&mut self, tag: u32, place: usize, to: &mut impl Consumer) -> Result<()> {
         let stage = (self.name.as_str(), place as u32);
         let stats = self.stats.make(self.now, stage, &self.counters, &mut self.hop);
-        to.stats(tag, &stats)
+        to.stats(tag, self.position(), &stats)
     }
 
     /// Closes what is open when the input, of so many bytes, ends or reading stops.

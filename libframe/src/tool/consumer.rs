@@ -22,8 +22,8 @@ pub(super) trait Consumer {
     /// Closes a session, after the last STATS.
     fn end_session(&mut self, ended: &Ended<'_>) -> Result<()>;
 
-    /// Takes the stage's own STATS.
-    fn stats(&mut self, session: u32, stats: &Stats) -> Result<()>;
+    /// Takes the stage's own STATS; `time` is how far the session has come.
+    fn stats(&mut self, session: u32, time: i64, stats: &Stats) -> Result<()>;
 
     /// Nothing more is at hand: what was gathered must go out.
     fn idle(&mut self) -> Result<()>;
@@ -42,6 +42,8 @@ pub struct Ended<'a> {
     pub session: u32,
     /// What came of each stream.
     pub ledger: &'a SessionLedger,
+    /// When it ended on the capturing host's clock, as far as is known.
+    pub time: i64,
     /// Why it ended, from END; or why reading did.
     pub reason: &'a str,
     /// The stage that stopped without END, if none came.

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::Parser;
 
+use super::account::Account;
 use super::args::Role;
 use super::consumer::{Consumer, Ended};
 use super::exit;
 use super::input::Input;
+use super::origin::Origin;
 use super::output::{Output, Stdout};
+use super::signal::Stop;
 use super::stage::Identity;
 use super::status::{Counters, Status};
-use super::{account::Account, signal};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::decoder::Damage;
@@ -35,6 +37,11 @@ pub trait Filter: Sized {
     /// The files to read instead of stdin, if the command line names any.
     fn files(_args: &Self::Args) -> Vec<std::path::PathBuf> {
         Vec::new()
+    }
+
+    /// Where the records come from, if stdin and files of records are not all there is.
+    fn origin(args: &Self::Args) -> Result<Origin> {
+        Origin::files(Self::files(args))
     }
 
     /// Learns who records, where and when; called at each announcement.
@@ -77,11 +84,11 @@ pub trait Filter: Sized {
 /// Runs a filter from stdin to stdout.
 pub fn filter<F: Filter>() -> ExitCode {
     exit::start(Role::Filter, |args: F::Args, common, account| {
-        signal::second_is_deadly()?;
         let clock = Clock::system();
+        let stop = Stop::at_signal(&clock, None)?;
         let counters = Arc::new(Counters::default());
-        let files = F::files(&args);
-        let input = Input::open(files, common, &counters, &clock)?;
+        let origin = F::origin(&args)?;
+        let input = Input::new(origin, stop, common, &counters, &clock);
         let out = Stdout::open(&counters, &clock)?;
         let filter = F::open(args)?;
         let status = Status::start(common, Role::Filter, &counters, &clock)?;
@@ -138,11 +145,11 @@ impl<F: Filter> Consumer for FilterStage<F> {
     }
 
     fn end_session(&mut self, ended: &Ended<'_>) -> Result<()> {
-        self.out.end(ended.session, ended.reason)
+        self.out.end(ended.session, ended.time, ended.reason)
     }
 
-    fn stats(&mut self, session: u32, stats: &Stats) -> Result<()> {
-        self.out.send_payload(session, 0, stats.to, stats)
+    fn stats(&mut self, session: u32, time: i64, stats: &Stats) -> Result<()> {
+        self.out.send_payload(session, 0, time, stats)
     }
 
     fn idle(&mut self) -> Result<()> {

@@ -1,6 +1,5 @@
 //! The records' way in: read as they come, with an eye on the clock.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -9,7 +8,8 @@ use super::account::Account;
 use super::args::Common;
 use super::books::{Books, no_records};
 use super::consumer::Consumer;
-use super::origin::Origin;
+use super::origin::{Origin, Ready};
+use super::signal::Stop;
 use super::status::Counters;
 use crate::clock::Clock;
 use crate::io::RecordReader;
@@ -20,6 +20,7 @@ pub(super) struct Input {
     reader: RecordReader<Origin>,
     books: Books,
     clock: Clock,
+    stop: Stop,
     until: Option<i64>,
     idle: Option<i64>,
 }
@@ -29,25 +30,33 @@ enum Fill {
     Bytes,
     Time,
     End,
+    Stop,
 }
 
 impl Input {
-    /// Opens the files, or stdin if there are none.
-    pub(super) fn open(
-        files: Vec<PathBuf>,
+    /// Reads from there. `stop` ends what no stage before could.
+    pub(super) fn new(
+        mut origin: Origin,
+        stop: Stop,
         common: &Common,
         counters: &Arc<Counters>,
         clock: &Clock,
-    ) -> Result<Input> {
+    ) -> Input {
         let limit = (common.max_record as usize).min(MAX_PAYLOAD);
         let now = clock.now();
-        Ok(Input {
-            reader: RecordReader::new(Origin::open(files)?, limit),
-            books: Books::new(common, counters, clock),
+        let mut books = Books::new(common, counters, clock);
+        books.is_recorded(origin.is_recorded());
+        for what in origin.take_complaints() {
+            books.complain(what);
+        }
+        Input {
+            reader: RecordReader::new(origin, limit),
+            books,
             clock: clock.clone(),
+            stop,
             until: common.duration.map(|time| now.saturating_add(time)),
             idle: common.idle,
-        })
+        }
     }
 
     /// Reads to the end, or until an option says to stop. The account is filled in also
@@ -58,7 +67,9 @@ impl Input {
         account: &mut Account,
     ) -> Result<()> {
         let result = self.read_all(consumer);
+        let remarks = self.reader.get_mut().remarks();
         *account = self.books.into_account();
+        account.add_remarks(remarks);
         result
     }
 
@@ -79,6 +90,10 @@ impl Input {
             }
             match self.fill(consumer.deadline(), last)? {
                 Fill::Time => {}
+                Fill::Stop => {
+                    self.books.stop("signal");
+                    break;
+                }
                 Fill::Bytes => last = self.books.look_at_clock(),
                 Fill::End => {
                     self.take_all(consumer)?;
@@ -119,11 +134,19 @@ impl Input {
         let idle = self.idle.map(|idle| last.saturating_add(idle));
         let times = [deadline, self.until, idle, Some(self.books.next_stats())];
         let deadline = times.into_iter().flatten().min().unwrap_or(i64::MAX);
-        if !self.reader.get_ref().is_ready(deadline, &self.clock)? {
-            return Ok(Fill::Time);
+        match self.wait(deadline)? {
+            Ready::Read => {}
+            Ready::Time => return Ok(Fill::Time),
+            Ready::Stop => return Ok(Fill::Stop),
         }
         let more = self.reader.fill();
         let more = more.with_context(|| self.reader.get_ref().name().to_owned())?;
         Ok(if more { Fill::Bytes } else { Fill::End })
+    }
+
+    fn wait(&mut self, deadline: i64) -> Result<Ready> {
+        let origin = self.reader.get_mut();
+        let ready = origin.wait(deadline, &self.stop, &self.clock);
+        ready.with_context(|| self.reader.get_ref().name().to_owned())
     }
 }

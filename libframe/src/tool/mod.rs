@@ -48,6 +48,7 @@ pub use self::device::{Device, device};
 pub use self::exit::Usage;
 pub use self::feed::{Feed, Raw};
 pub use self::filter::{Filter, filter};
+pub use self::origin::{Origin, Remark, Supply};
 pub use self::output::{Output, TextOut};
 pub use self::queue::Overflow;
 pub use self::signal::{Stop, Wake};

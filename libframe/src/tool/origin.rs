@@ -1,6 +1,8 @@
-//! Where a tool's input comes from: stdin, or files one after another as if by `cat`.
+//! Where a tool's records come from: stdin, files one after another as if by `cat`, or
+//! something that the tool opens itself.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
 use std::os::fd::AsFd as _;
@@ -10,21 +12,68 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags};
 
 use super::exit::Usage;
-use super::signal::poll_until;
+use super::signal::{Stop, Wake, poll_until};
 use crate::clock::Clock;
 
-#[derive(Debug)]
-pub(super) struct Origin {
-    current: Option<File>,
+/// Records that a tool gets from elsewhere than the stage before, in the form of the pipe.
+///
+/// As there is no stage before that the first signal could end, it ends these.
+pub trait Supply: Read {
+    /// When the next read is to be made, ns of CLOCK_MONOTONIC. Until then the runtime waits,
+    /// and does what else is due.
+    fn due(&mut self) -> io::Result<i64> {
+        Ok(i64::MIN)
+    }
+
+    /// What is to be said at the end.
+    fn remarks(&mut self) -> Vec<Remark> {
+        Vec::new()
+    }
+}
+
+/// Something to be said on stderr at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// The line, without the tool's name.
+    pub text: String,
+    /// Whether it is said without `-v`.
+    pub always: bool,
+}
+
+/// Where a tool's records come from.
+pub struct Origin {
+    way: Way,
     name: String,
-    /// Files are always ready; stdin is asked.
-    waits: bool,
-    rest: VecDeque<PathBuf>,
+    /// What is wrong with it as a whole.
+    complaints: Vec<String>,
+}
+
+enum Way {
+    Stdin(File),
+    Files { current: Option<File>, rest: VecDeque<PathBuf> },
+    Supply(Box<dyn Supply>),
+}
+
+/// What a wait for more brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ready {
+    /// A read would not block.
+    Read,
+    /// The time is over.
+    Time,
+    /// The user wants no more.
+    Stop,
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Origin").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Origin {
-    /// Opens the files; stdin if there are none, or one that is called `-`.
-    pub(super) fn open(files: Vec<PathBuf>) -> Result<Origin> {
+    /// Files of records; stdin if there are none, or one that is called `-`.
+    pub fn files(files: Vec<PathBuf>) -> Result<Origin> {
         if files.is_empty() || files == [PathBuf::from("-")] {
             return Origin::stdin();
         }
@@ -32,19 +81,31 @@ impl Origin {
             // A missing file is an error now; found later, the others were read in vain.
             File::open(file).with_context(|| file.display().to_string())?;
         }
-        let rest = VecDeque::from(files);
-        Ok(Origin { current: None, name: String::new(), waits: false, rest })
+        let way = Way::Files { current: None, rest: VecDeque::from(files) };
+        Ok(Origin { way, name: String::new(), complaints: Vec::new() })
     }
 
-    fn stdin() -> Result<Origin> {
+    /// What comes from the stage before.
+    pub fn stdin() -> Result<Origin> {
         let stdin = io::stdin();
         if stdin.is_terminal() {
             let hint = "stdin is a terminal; give me records from a tool or a file, \
                         like `sim-src | …` or `… < x.frames`";
             return Err(Usage(hint.into()).into());
         }
-        let current = Some(File::from(stdin.as_fd().try_clone_to_owned()?));
-        Ok(Origin { current, name: "stdin".into(), waits: true, rest: VecDeque::new() })
+        let way = Way::Stdin(File::from(stdin.as_fd().try_clone_to_owned()?));
+        Ok(Origin { way, name: "stdin".into(), complaints: Vec::new() })
+    }
+
+    /// Records that the tool itself gets; `name` is for messages.
+    pub fn supply(name: impl Into<String>, supply: Box<dyn Supply>) -> Origin {
+        Origin { way: Way::Supply(supply), name: name.into(), complaints: Vec::new() }
+    }
+
+    /// Says what is wrong with the input as a whole: it is then a loss, exit code 3.
+    pub fn complain(mut self, what: impl Into<String>) -> Origin {
+        self.complaints.push(what.into());
+        self
     }
 
     /// What is being read, for messages.
@@ -52,29 +113,67 @@ impl Origin {
         &self.name
     }
 
-    /// Waits until a read would not block, or until `deadline`; returns which.
-    pub(super) fn is_ready(&self, deadline: i64, clock: &Clock) -> io::Result<bool> {
-        let Some(file) = self.current.as_ref().filter(|_| self.waits) else {
-            return Ok(true);
-        };
-        let mut fds = [PollFd::new(file, PollFlags::IN)];
-        poll_until(&mut fds, deadline, clock)?;
-        Ok(!fds[0].revents().is_empty())
+    /// Whether the records were stored before, and their times are not of now.
+    pub(super) fn is_recorded(&self) -> bool {
+        !matches!(self.way, Way::Stdin(_))
+    }
+
+    pub(super) fn take_complaints(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.complaints)
+    }
+
+    pub(super) fn remarks(&mut self) -> Vec<Remark> {
+        match &mut self.way {
+            Way::Supply(supply) => supply.remarks(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Waits until a read would not block, or until `deadline`.
+    pub(super) fn wait(
+        &mut self,
+        deadline: i64,
+        stop: &Stop,
+        clock: &Clock,
+    ) -> io::Result<Ready> {
+        match &mut self.way {
+            // Files are always ready.
+            Way::Files { .. } => Ok(Ready::Read),
+            Way::Stdin(file) => {
+                let mut fds = [PollFd::new(file, PollFlags::IN)];
+                poll_until(&mut fds, deadline, clock)?;
+                let ready = !fds[0].revents().is_empty();
+                Ok(if ready { Ready::Read } else { Ready::Time })
+            }
+            Way::Supply(supply) => {
+                let due = supply.due()?;
+                match stop.wait(None, Some(due.min(deadline)))? {
+                    Wake::Stop => Ok(Ready::Stop),
+                    _ if due <= deadline => Ok(Ready::Read),
+                    _ => Ok(Ready::Time),
+                }
+            }
+        }
     }
 }
 
 impl Read for Origin {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let (current, rest) = match &mut self.way {
+            Way::Stdin(file) => return file.read(buf),
+            Way::Supply(supply) => return supply.read(buf),
+            Way::Files { current, rest } => (current, rest),
+        };
         loop {
-            if let Some(file) = &mut self.current {
+            if let Some(file) = current {
                 let n = file.read(buf)?;
                 if n > 0 {
                     return Ok(n);
                 }
             }
-            let Some(next) = self.rest.pop_front() else { return Ok(0) };
+            let Some(next) = rest.pop_front() else { return Ok(0) };
             self.name = next.display().to_string();
-            self.current = Some(File::open(next)?);
+            *current = Some(File::open(next)?);
         }
     }
 }

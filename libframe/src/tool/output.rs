@@ -93,9 +93,9 @@ impl Stdout {
     }
 
     /// Writes END with the totals of what was sent, and forgets the session.
-    pub(super) fn end(&mut self, session: u32, reason: &str) -> Result<()> {
+    pub(super) fn end(&mut self, session: u32, time: i64, reason: &str) -> Result<()> {
         let end = self.ledger(session).end(reason);
-        self.send_payload(session, 0, self.now, &end)?;
+        self.send_payload(session, 0, time, &end)?;
         self.sessions.retain(|(tag, _)| *tag != session);
         Ok(())
     }

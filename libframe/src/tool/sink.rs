@@ -7,12 +7,14 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::Parser;
 
+use super::account::Account;
 use super::args::{Common, Role};
 use super::consumer::{Consumer, Ended};
 use super::exit::{self, Usage};
 use super::input::Input;
+use super::origin::Origin;
+use super::signal::Stop;
 use super::status::{Counters, Status};
-use super::{account::Account, signal};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::decoder::Damage;
@@ -37,6 +39,11 @@ pub trait Sink: Sized {
     /// The files to read instead of stdin, if the command line names any.
     fn files(_args: &Self::Args) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    /// Where the records come from, if stdin and files of records are not all there is.
+    fn origin(args: &Self::Args) -> Result<Origin> {
+        Origin::files(Self::files(args))
     }
 
     /// An input begins: a file where [`Sink::FILES_APART`], else stdin.
@@ -102,12 +109,13 @@ pub trait Sink: Sized {
 pub fn sink<S: Sink>() -> ExitCode {
     let role = if S::WRITES_TEXT { Role::TextSink } else { Role::Sink };
     exit::start(role, |args: S::Args, common, account| {
-        signal::second_is_deadly()?;
         let clock = Clock::system();
+        let stop = Stop::at_signal(&clock, None)?;
         let counters = Arc::new(Counters::default());
         let mut inputs = Vec::new();
-        for (file, files) in apart::<S>(S::files(&args)) {
-            inputs.push((file, Input::open(files, common, &counters, &clock)?));
+        for (file, origin) in origins::<S>(&args)? {
+            let stop = stop.clone();
+            inputs.push((file, Input::new(origin, stop, common, &counters, &clock)));
         }
         let mut sink = S::open(args)?;
         let status = Status::start(common, role, &counters, &clock)?;
@@ -124,13 +132,15 @@ pub fn sink<S: Sink>() -> ExitCode {
     })
 }
 
-/// The files of each input.
-fn apart<S: Sink>(files: Vec<PathBuf>) -> Vec<(Option<PathBuf>, Vec<PathBuf>)> {
+/// Each input, with its file where it has one of its own.
+fn origins<S: Sink>(args: &S::Args) -> Result<Vec<(Option<PathBuf>, Origin)>> {
+    let files = S::files(args);
     if !S::FILES_APART || files.is_empty() {
-        return vec![(None, files)];
+        return Ok(vec![(None, S::origin(args)?)]);
     }
     let name = |file: &PathBuf| Some(file.clone()).filter(|file| file != Path::new("-"));
-    files.into_iter().map(|file| (name(&file), vec![file])).collect()
+    let open = |file: PathBuf| Ok((name(&file), Origin::files(vec![file])?));
+    files.into_iter().map(open).collect()
 }
 
 fn read<S: Sink>(
@@ -168,7 +178,7 @@ impl<S: Sink> Consumer for SinkStage<'_, S> {
         self.0.end(ended)
     }
 
-    fn stats(&mut self, _session: u32, stats: &Stats) -> Result<()> {
+    fn stats(&mut self, _session: u32, _time: i64, stats: &Stats) -> Result<()> {
         self.0.stats(stats)
     }
 

@@ -253,7 +253,7 @@ impl Writer {
         let now = self.clock.now();
         self.out.set_now(now);
         self.send_stats(now)?;
-        self.out.end(self.tag, reason)?;
+        self.out.end(self.tag, now, reason)?;
         self.out.flush()
     }
 }

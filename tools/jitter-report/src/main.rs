@@ -7,6 +7,7 @@ mod envelope;
 mod intervals;
 mod limits;
 mod plot;
+mod recorded;
 mod report;
 mod rfc3550;
 mod rows;
@@ -121,9 +122,7 @@ impl JitterReport {
         self.rows.clear();
     }
 
-    fn end_session(&mut self, tag: u32, ending: Ending) {
-        let limit = self.args.exact_limit;
-        let view = self.open.remove(&tag).unwrap_or_else(|| SessionView::new(tag, limit));
+    fn report(&mut self, view: SessionView, ending: Ending) {
         if self.input.sessions.len() == MAX_SESSIONS {
             self.input.more_sessions += 1;
             return;
@@ -187,9 +186,15 @@ impl Sink for JitterReport {
         args.files.clone()
     }
 
-    fn begin(&mut self, file: Option<&Path>, _account: &mut Account) -> Result<bool> {
+    fn begin(&mut self, file: Option<&Path>, account: &mut Account) -> Result<bool> {
         self.input = Input { file: file.map(Path::to_owned), ..Input::default() };
-        Ok(false)
+        let Some(file) = file.filter(|file| recorded::is_hdf5(file)) else {
+            return Ok(false);
+        };
+        for (view, ending) in recorded::read(file, self.args.exact_limit, account)? {
+            self.report(view, ending);
+        }
+        Ok(true)
     }
 
     #[inline]

@@ -345,12 +345,11 @@ impl StreamReport {
             reason: loss.reason.name(),
             stage: loss.stage.clone(),
         });
-        let named = !stream.name.is_empty();
         let intervals = IntervalReport::new(view);
         let usual = intervals.as_ref().map_or(0.0, |intervals| intervals.usual_ns);
         let mut report = StreamReport {
             number,
-            name: if named { stream.name.clone() } else { format!("stream {number}") },
+            name: view.name(number),
             verdict: Verdict::Good,
             findings: Vec::new(),
             media: stream.media.name(),
@@ -502,9 +501,13 @@ impl BarsReport {
     /// From the 0.1st to the 99.9th percentile, and a little more.
     fn new(all: &Intervals, figures: &IntervalReport) -> BarsReport {
         let (low, high) = (figures.p0_1_ns, figures.p99_9_ns);
-        let margin = ((high - low) * 0.05).max(BARS as f64 / 2.0);
-        let from_ns = (low - margin).floor();
-        let to_ns = (high + margin).ceil();
+        let margin = (high - low) * 0.05;
+        let mut from_ns = (low - margin).floor().max(figures.min_ns as f64);
+        let mut to_ns = (high + margin).ceil().min(figures.max_ns as f64);
+        if to_ns - from_ns < BARS as f64 {
+            from_ns = (from_ns + to_ns) / 2.0 - BARS as f64 / 2.0;
+            to_ns = from_ns + BARS as f64;
+        }
         let (below, counts, above) = all.bars(from_ns, to_ns, BARS);
         BarsReport { from_ns, to_ns, below, above, counts }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use libframe::payload::{ClockReading, Gap, Payload as _, Session, Stats};
+use libframe::payload::{ClockReading, Gap, Payload as _, Session, Stats, Totals};
 use libframe::schema::Stream;
 use libframe::wire::{Header, Kind};
 
@@ -93,6 +93,13 @@ impl SessionView {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Learns from the writer's totals what is missing at the end of a stream.
+    pub(crate) fn settle(&mut self, totals: &Totals) {
+        if let Some(stream) = self.streams.get_mut(&totals.stream) {
+            stream.settle(totals);
         }
     }
 

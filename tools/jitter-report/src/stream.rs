@@ -4,8 +4,10 @@
 //! are looked at in short blocks while these are in the cache. Losses are counted by
 //! libframe's ledger, as every stage counts them.
 
+use std::ops::Range;
+
 use libframe::ledger::StreamLedger;
-use libframe::payload::{Gap, Reason};
+use libframe::payload::{Gap, Reason, Totals};
 use libframe::schema::Stream;
 
 use crate::device_clock::ClockView;
@@ -26,6 +28,17 @@ pub(crate) struct Columns<'a> {
     pub(crate) seq: &'a [u64],
     /// The device's own times, if each of these samples has one.
     pub(crate) device_time: Option<&'a [u64]>,
+}
+
+impl<'a> Columns<'a> {
+    /// Some of the rows.
+    pub(crate) fn part(&self, from: usize, to: usize) -> Columns<'a> {
+        Columns {
+            time: &self.time[from..to],
+            seq: &self.seq[from..to],
+            device_time: self.device_time.map(|times| &times[from..to]),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +81,14 @@ impl StreamView {
     pub(crate) fn describe(&mut self, stream: &Stream) {
         if self.stream != *stream {
             self.stream = stream.clone();
+        }
+    }
+
+    /// What people call it.
+    pub(crate) fn name(&self, number: u16) -> String {
+        match self.stream.name.as_str() {
+            "" => format!("stream {number}"),
+            name => name.into(),
         }
     }
 
@@ -154,18 +175,31 @@ impl StreamView {
     fn enter(&mut self, first: u64, n: u64, time: i64) {
         let from = self.ledger.last_time();
         if let Some(hole) = self.ledger.take(first, n, time) {
-            // In a pipe the runtime has said so already; a file may lack the record.
-            let gap = Gap {
-                first: hole.start,
-                count: Some(hole.end - hole.start),
-                reason: Reason::Upstream,
-                stage: String::new(),
-                from,
-                to: Some(time),
-                detail: "no record says why".into(),
-            };
-            self.ledger.explain(&gap);
-            self.note_gap(gap, time);
+            self.explain(hole, from, Some(time));
+        }
+    }
+
+    /// Books samples that are missing without a word. In a pipe the runtime has said so
+    /// already; a file may lack the record.
+    fn explain(&mut self, hole: Range<u64>, from: Option<i64>, to: Option<i64>) {
+        let gap = Gap {
+            first: hole.start,
+            count: Some(hole.end - hole.start),
+            reason: Reason::Upstream,
+            stage: "an unknown stage".into(),
+            from,
+            to,
+            detail: "no record says why".into(),
+        };
+        self.ledger.explain(&gap);
+        self.note_gap(gap, to.or(from).unwrap_or_default());
+    }
+
+    /// Learns from the writer's totals what is missing at the end.
+    pub(crate) fn settle(&mut self, totals: &Totals) {
+        let from = self.ledger.last_time();
+        for hole in self.ledger.settle(totals, false).into_iter().flatten() {
+            self.explain(hole, from, None);
         }
     }
 

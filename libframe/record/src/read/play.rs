@@ -1,0 +1,240 @@
+//! An HDF5 recording as the records it was made from, in the order they had in the pipe.
+//!
+//! Each stream keeps its order: rows of `data`, and before the row that a record of a table
+//! names, that record. Between streams the capture time decides, then the stream's number.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use anyhow::Result;
+use hdf5::File;
+use libframe::clock::SECOND;
+use libframe::payload::Session;
+use libframe::wire::{Header, Kind, MAX_PAYLOAD, Record};
+
+use super::h5::{H5, H5Session};
+use super::lane::{Lane, What, tables};
+use super::table::{Entry, TABLES, Table, entries};
+use crate::recording::StreamInfo;
+
+/// Where to begin in a session, if not at its start.
+pub(crate) type From = Box<dyn Fn(&Session) -> Option<i64>>;
+
+/// Plays one session after another.
+pub(crate) struct Play {
+    file: File,
+    sessions: VecDeque<(H5Session, Vec<(StreamInfo, Vec<hdf5::Group>)>)>,
+    /// How many sessions have been opened.
+    opened: usize,
+    tables: Vec<Option<Table>>,
+    samples: bool,
+    from: Option<From>,
+    open: Option<Open>,
+    payload: Vec<u8>,
+}
+
+/// The session that is being played.
+struct Open {
+    session: H5Session,
+    lanes: Vec<Lane>,
+    /// Lanes whose description is due; the session's comes first, as `None`.
+    announcements: VecDeque<Option<usize>>,
+    /// When to announce again: a reader of the pipe may have joined since.
+    next_announcement: i64,
+    /// Capture time so far.
+    now: i64,
+}
+
+impl Play {
+    pub(crate) fn new(h5: &H5, samples: bool) -> Result<Play> {
+        let mut sessions = VecDeque::new();
+        for (place, session) in h5.sessions.iter().enumerate() {
+            let mut streams = Vec::new();
+            for stream in h5.streams_of(place) {
+                streams.push((stream.clone(), h5.groups(stream)?));
+            }
+            sessions.push_back((session.clone(), streams));
+        }
+        Ok(Play {
+            file: h5.file.clone(),
+            sessions,
+            opened: 0,
+            tables: tables(&h5.file)?,
+            samples,
+            from: None,
+            open: None,
+            payload: Vec::new(),
+        })
+    }
+
+    /// Begins each session that is not open yet a little before the time that `from` tells.
+    pub(crate) fn start_at(&mut self, from: From) {
+        self.from = Some(from);
+    }
+
+    /// The next record.
+    #[inline]
+    pub(crate) fn read(&mut self) -> Result<Option<Record<'_>>> {
+        loop {
+            if self.open.is_none() && !self.open_next()? {
+                return Ok(None);
+            }
+            let Some(open) = &mut self.open else { return Ok(None) };
+            if let Some(header) = open.take(&mut self.tables, &mut self.payload)? {
+                anyhow::ensure!(
+                    self.payload.len() <= MAX_PAYLOAD,
+                    "absurdly long sample"
+                );
+                return Ok(Some(Record::new(header, &self.payload)));
+            }
+            let end = open.end(&mut self.payload);
+            self.open = None;
+            if let Some(header) = end {
+                return Ok(Some(Record::new(header, &self.payload)));
+            }
+        }
+    }
+
+    fn open_next(&mut self) -> Result<bool> {
+        let Some((session, streams)) = self.sessions.pop_front() else {
+            return Ok(false);
+        };
+        let mut by_stream = BTreeMap::<u16, Vec<Entry>>::new();
+        for table in 0..TABLES.len() {
+            for (stream, entry) in entries(&self.file, table, self.opened)? {
+                by_stream.entry(stream).or_default().push(entry);
+            }
+        }
+        // Each table is in order already; between them the place decides, then the time.
+        by_stream.values_mut().for_each(|entries| merge(entries));
+        self.opened += 1;
+        let mut lanes = Vec::new();
+        for (stream, groups) in &streams {
+            let entries = by_stream.remove(&stream.number).unwrap_or_default();
+            lanes.push(Lane::open(stream.number, groups, entries, self.samples)?);
+        }
+        // The session itself, and streams of which there are no samples nor a description.
+        for (number, entries) in by_stream {
+            lanes.push(Lane::open(number, &[], entries, self.samples)?);
+        }
+        lanes.sort_by_key(|lane| lane.number);
+        let mut open = Open::new(session, lanes);
+        if let Some(from) = &self.from
+            && let Some(time) = from(&open.session.session)
+        {
+            for lane in &mut open.lanes {
+                lane.seek(time)?;
+            }
+        }
+        self.open = Some(open);
+        Ok(true)
+    }
+}
+
+/// Puts entries of several tables in one order, without changing the order within any.
+fn merge(entries: &mut Vec<Entry>) {
+    let mut queues: Vec<VecDeque<Entry>> = vec![VecDeque::new(); TABLES.len()];
+    for entry in entries.drain(..) {
+        queues[usize::from(entry.table)].push_back(entry);
+    }
+    let key = |queue: &VecDeque<Entry>| {
+        queue.front().map(|entry| (entry.row, entry.time, entry.table))
+    };
+    loop {
+        let first =
+            queues.iter_mut().filter(|queue| !queue.is_empty()).min_by_key(|q| key(q));
+        let Some(entry) = first.and_then(VecDeque::pop_front) else { return };
+        entries.push(entry);
+    }
+}
+
+impl Open {
+    fn new(session: H5Session, lanes: Vec<Lane>) -> Open {
+        let described = (0..lanes.len()).filter(|at| lanes[*at].description().is_some());
+        let announcements = std::iter::once(None).chain(described.map(Some)).collect();
+        let start = session.session.start_monotonic;
+        let mut open = Open {
+            session,
+            lanes,
+            announcements,
+            next_announcement: start.saturating_add(SECOND),
+            now: start,
+        };
+        if open.was_joined_late() {
+            // Only the first record of a session has its start as time; without it, a
+            // reader does not take what came before for lost.
+            open.now = open.now.saturating_add(1);
+        }
+        open
+    }
+
+    /// Whether the recorder missed the start of a stream without counting it as lost.
+    fn was_joined_late(&self) -> bool {
+        let Some((end, _)) = &self.session.end else { return false };
+        end.streams.iter().any(|totals| {
+            let lane = self.lanes.iter().find(|lane| lane.number == totals.stream);
+            lane.is_some_and(|lane| lane.first() > totals.first)
+        })
+    }
+
+    #[inline]
+    fn take(
+        &mut self,
+        tables: &mut [Option<Table>],
+        payload: &mut Vec<u8>,
+    ) -> Result<Option<Header>> {
+        if let Some(lane) = self.announcements.pop_front() {
+            return Ok(Some(self.announce(lane, payload)));
+        }
+        let heads = self.lanes.iter().enumerate();
+        let heads = heads.filter_map(|(at, lane)| Some((lane.head()?, lane.number, at)));
+        let first = heads.min_by_key(|(head, number, _)| (head.time, *number));
+        let Some((head, _, at)) = first else { return Ok(None) };
+        if matches!(head.what, What::Sample) {
+            self.now = head.time;
+            if head.time >= self.next_announcement {
+                self.next_announcement = head.time.saturating_add(SECOND);
+                let lanes = 0..self.lanes.len();
+                let described =
+                    lanes.filter(|at| self.lanes[*at].description().is_some());
+                self.announcements.extend(described.map(Some));
+                return Ok(Some(self.announce(None, payload)));
+            }
+        }
+        let header = self.lanes[at].take(tables, payload)?;
+        Ok(header.map(|header| Header { session: self.session.tag, ..header }))
+    }
+
+    fn announce(&self, lane: Option<usize>, payload: &mut Vec<u8>) -> Header {
+        payload.clear();
+        let (kind, stream, seq) = match lane {
+            None => {
+                payload.extend_from_slice(&self.session.payload);
+                (Kind::SESSION, 0, 0)
+            }
+            Some(at) => {
+                let lane = &self.lanes[at];
+                payload.extend_from_slice(lane.description().unwrap_or_default());
+                (Kind::STREAM, lane.number, lane.next())
+            }
+        };
+        let (session, time) = (self.session.tag, self.now);
+        Header { kind, flags: 0, stream, session, seq, time, sent: 0 }
+    }
+
+    /// END as it came, if it did.
+    fn end(&self, payload: &mut Vec<u8>) -> Option<Header> {
+        let (_, bytes) = self.session.end.as_ref()?;
+        payload.clear();
+        payload.extend_from_slice(bytes);
+        let (session, time) = (self.session.tag, self.now);
+        Some(Header {
+            kind: Kind::END,
+            flags: 0,
+            stream: 0,
+            session,
+            seq: 0,
+            time,
+            sent: 0,
+        })
+    }
+}
