@@ -219,10 +219,9 @@ impl Sink for JitterReport {
     fn end(&mut self, ended: &Ended<'_>) -> Result<()> {
         self.settle_rows();
         let broke_off = ended.broke_off.map(str::to_owned);
-        self.end_session(
-            ended.session,
-            Ending { reason: ended.reason.into(), broke_off },
-        );
+        let (tag, limit) = (ended.session, self.args.exact_limit);
+        let view = self.open.remove(&tag).unwrap_or_else(|| SessionView::new(tag, limit));
+        self.report(view, Ending { reason: ended.reason.into(), broke_off });
         Ok(())
     }
 
