@@ -1,9 +1,11 @@
 //! Report rate, jitter, losses and delays of recordings, with a verdict.
 
+mod axis;
 mod bursts;
 mod coarse;
 mod device_clock;
 mod envelope;
+mod html;
 mod intervals;
 mod limits;
 mod plot;
@@ -15,6 +17,7 @@ mod select;
 mod session;
 mod stages;
 mod stream;
+mod svg;
 mod text;
 mod units;
 mod verdict;
@@ -43,6 +46,7 @@ const MAX_SESSIONS: usize = 64;
 const EXAMPLES: &str = "Examples:
   sim-src glove --duration 2s | jitter-report
   sim-src control -n 500 --rate max | jitter-report -f json
+  sim-src glove -n 500 --rate max | jitter-report --html report.html
   sim-src glove camera -n 300 --rate max > a.frames; jitter-report a.frames --rate glove=217:2%";
 
 /// Report rate, jitter, losses and delays of recordings, with a verdict.
@@ -64,6 +68,10 @@ struct Args {
     #[arg(long, short = 'f', value_enum, default_value_t = Format::Text)]
     format: Format,
 
+    /// Write one HTML page too; a report that is there is replaced, any other file is not
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
     /// Keep up to N intervals of a session, 4 bytes each; of longer streams percentiles are exact to 0.4 %
     #[arg(long, value_name = "N", default_value_t = 40_000_000)]
     exact_limit: u64,
@@ -78,6 +86,8 @@ enum Format {
     Text,
     /// A JSON array, one object for each input
     Json,
+    /// Nothing, for a cron job that wants the page only
+    None,
 }
 
 struct JitterReport {
@@ -90,6 +100,8 @@ struct JitterReport {
     input: Input,
     objections: Vec<String>,
     reported: usize,
+    /// For the page, which is written when all is read.
+    for_page: Vec<FileReport>,
 }
 
 /// What is known of the input that is being read.
@@ -157,6 +169,7 @@ impl JitterReport {
                 self.out.write_all(before)?;
                 serde_json::to_writer(&mut self.out, report)?;
             }
+            Format::None => {}
         }
         self.reported += 1;
         Ok(self.out.flush()?)
@@ -170,6 +183,7 @@ impl Sink for JitterReport {
     const FILES_APART: bool = true;
 
     fn open(args: Args) -> Result<JitterReport> {
+        args.html.as_deref().map_or(Ok(()), html::check)?;
         Ok(JitterReport {
             args,
             out: TextOut::stdout()?,
@@ -179,6 +193,7 @@ impl Sink for JitterReport {
             input: Input::default(),
             objections: Vec::new(),
             reported: 0,
+            for_page: Vec::new(),
         })
     }
 
@@ -245,14 +260,19 @@ impl Sink for JitterReport {
                 complaints,
             },
         };
-        self.write(&report)
+        self.write(&report)?;
+        if self.args.html.is_some() {
+            self.for_page.push(report);
+        }
+        Ok(())
     }
 
     fn close(&mut self, _account: &Account) -> Result<()> {
         if self.args.format == Format::Json {
             self.out.write_all(if self.reported == 0 { b"[]\n" } else { b"]\n" })?;
         }
-        Ok(self.out.flush()?)
+        self.out.flush()?;
+        self.args.html.as_deref().map_or(Ok(()), |path| html::write(path, &self.for_page))
     }
 
     fn objections(&self) -> Vec<String> {

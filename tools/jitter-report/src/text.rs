@@ -198,13 +198,12 @@ fn write_over_time(
         })
         .collect();
     let highest = values.iter().flatten().fold(0.0, |a, b| f64::max(a, *b));
+    // What is over the median is what is late.
+    let lowest = stream.intervals.as_ref().map_or(0.0, |intervals| intervals.p50_ns);
     let length = duration(stream.seconds * 1e9);
-    writeln!(
-        out,
-        "\n  longest interval over {length}, from 0 to {}:",
-        duration(highest)
-    )?;
-    writeln!(out, "  {}", style.sparkline(&values, 0.0, highest).trim_end())
+    let (from, to) = (duration(lowest), duration(highest));
+    writeln!(out, "\n  longest interval over {length}, from {from} to {to}:")?;
+    writeln!(out, "  {}", style.sparkline(&values, lowest, highest).trim_end())
 }
 
 fn write_longest(stream: &StreamReport, out: &mut impl Write) -> Result<()> {
