@@ -16,7 +16,7 @@ use rustix::pty;
 /// Every tool is in one of these, with arguments that let it start.
 const SOURCES: &[&str] = &["sim-src --rate 1000"];
 const FILTERS: &[&str] = &["batch-frames -n 7", "pick-frames", "repair-frames -q"];
-const SINKS: &[&str] = &["inspect-frames", "to-text"];
+const SINKS: &[&str] = &["inspect-frames", "jitter-report", "to-text"];
 /// What comes before the first record; no row about records is theirs.
 const DEVICES: &[&str] = &["sim-device glove --rate 1000"];
 
@@ -284,7 +284,7 @@ fn a_missing_file_is_named() {
     let run = pipe(&format!("inspect-frames {} /no/such.frames", good.display())).run();
     assert!(run.expect(&[1]).stdout.is_empty());
     std::fs::remove_file(good).unwrap();
-    for tool in ["inspect-frames", "to-text", "repair-frames"] {
+    for tool in ["inspect-frames", "jitter-report", "to-text", "repair-frames"] {
         let run = pipe(&format!("{tool} /no/such.frames")).run();
         run.expect(&[1])
             .expect_stderr(0, &format!("{tool}: /no/such.frames: No such file"));

@@ -13,6 +13,7 @@ mod tidy;
 
 mod batch_frames;
 mod inspect_frames;
+mod jitter_report;
 mod pick_frames;
 mod repair_frames;
 mod sim_device;

@@ -18,6 +18,7 @@ const READERS: &[&str] = &[
     "batch-frames --split",
     "repair-frames -q",
     "inspect-frames",
+    "jitter-report",
     "to-text --bytes 100000000",
 ];
 

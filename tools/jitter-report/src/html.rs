@@ -156,9 +156,9 @@ fn add_stream(stream: &StreamReport, session: &SessionReport, page: &mut String)
         let outside = bars.below + bars.above;
         let more = match outside {
             0 => String::new(),
-            n => format!(", without {} outside", count(n)),
+            n => format!("; {} outside", count(n)),
         };
-        let caption = format!("Intervals, counts tenfold from line to line{more}");
+        let caption = format!("Intervals; counts tenfold from line to line{more}");
         add_figure(&caption, &svg::histogram(bars), page);
     }
     if let Some(over_time) = &stream.over_time {
@@ -243,8 +243,8 @@ fn add_clock(clock: &ClockReport, all: &mut Vec<(&'static str, String)>) {
         all.push(("device clock", format!("{hz:.3} ticks/s")));
     }
     if let (Some(p50), Some(p99)) = (clock.delay_p50_ns, clock.delay_p99_ns) {
-        let both = format!("{}, {}", duration(p50), duration(p99));
-        all.push(("delay over the least, p50, p99", both));
+        all.push(("delay over the least, p50", duration(p50)));
+        all.push(("delay over the least, p99", duration(p99)));
     }
     let happened = [
         ("device clock restarts", clock.restarts),

@@ -124,9 +124,7 @@ pub(crate) fn histogram(bars: &BarsReport) -> String {
     let height = |n: f64| if n < 1.0 { 0.0 } else { n.log10() + 0.3 };
     let every = (decades / 5.0).ceil().max(1.0) as usize;
     let powers = (0..=decades as i32).step_by(every);
-    let rows: Vec<_> = powers
-        .map(|n| (f64::from(n) + 0.3, count(10u64.saturating_pow(n as u32))))
-        .collect();
+    let rows: Vec<_> = powers.map(|n| (f64::from(n) + 0.3, power_of_ten(n))).collect();
     let rows: Vec<_> = rows.into_iter().filter(|(at, _)| *at <= upright.to).collect();
     drawing.rows(&upright, &rows);
     let axis = Axis { from: bars.from_ns, to: bars.to_ns, start: LEFT, end: RIGHT };
@@ -139,7 +137,7 @@ pub(crate) fn histogram(bars: &BarsReport) -> String {
             format!("{} to {}: {}", duration(from), duration(from + step), count(*n));
         drawing.rect("bar", (x, y), ((end - x - 0.4).max(0.6), bottom - y), &title);
     }
-    let ticks = axis.ticks(4).into_iter().map(|ns| (ns, duration(ns)));
+    let ticks = axis.ticks(6).into_iter().map(|ns| (ns, duration(ns)));
     drawing.columns(&axis, &ticks.collect::<Vec<_>>());
     drawing.finish()
 }
@@ -275,6 +273,9 @@ pub(crate) fn gaps(stream: &StreamReport, session: &SessionReport) -> String {
             format!("no sample for {ns}, until {sample} at {}", when(wait.at_seconds));
         drawing.rect("wait", (from, lower), ((to - from).max(1.5), 18.0), &title);
     }
+    if stream.gaps.is_empty() {
+        drawing.words("start", (LEFT + 5.0, upper + 6.0), "none");
+    }
     let ticks = axis.time_ticks(5).into_iter().map(|at| (at, clock(at)));
     drawing.columns(&axis, &ticks.collect::<Vec<_>>());
     drawing.finish()
@@ -312,6 +313,17 @@ pub(crate) fn latencies(hops: &[HopReport]) -> String {
     let powers = (3..=axis.to as i32).map(|n| (f64::from(n), short_power(n)));
     drawing.columns(&axis, &powers.collect::<Vec<_>>());
     drawing.finish()
+}
+
+/// `100`, `10 k`, `1 M`.
+fn power_of_ten(power: i32) -> String {
+    let (thousands, unit) = match power {
+        0..3 => (0, ""),
+        3..6 => (3, " k"),
+        6..9 => (6, " M"),
+        _ => (9, " G"),
+    };
+    format!("{}{unit}", 10u64.saturating_pow((power - thousands).max(0) as u32))
 }
 
 fn short_power(power: i32) -> String {
