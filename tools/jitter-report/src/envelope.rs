@@ -7,6 +7,8 @@ use crate::intervals::Exact;
 
 /// There are at most so many parts, and at least half as many once the stream is long.
 const MAX_BINS: usize = 512;
+/// So many parts are never too many.
+const FEW: u64 = 16;
 /// Width of a part at first, ns.
 const FIRST_WIDTH: u64 = 1 << 16;
 
@@ -105,6 +107,13 @@ impl Envelope {
         }
         self.bins.truncate(self.bins.len().div_ceil(2));
         self.width = self.width.saturating_mul(2);
+    }
+
+    /// Joins parts until there are no more than this, or a few.
+    pub(crate) fn join_to(&mut self, most: u64) {
+        while self.bins.len() as u64 > most.max(FEW) {
+            self.join();
+        }
     }
 
     /// The median of each part that has any interval.

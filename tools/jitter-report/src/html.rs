@@ -129,6 +129,10 @@ fn add_session(session: &SessionReport, page: &mut String) {
     for stream in &session.streams {
         add_stream(stream, session, page);
     }
+    if session.more_streams > 0 {
+        *page +=
+            &format!("<p>And {}.</p>\n", plural(session.more_streams, "more stream"));
+    }
     add_stages(session, page);
 }
 

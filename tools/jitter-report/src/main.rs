@@ -42,6 +42,10 @@ use crate::verdict::Verdict;
 
 /// Sessions of one input that are told of; the others are counted.
 const MAX_SESSIONS: usize = 64;
+/// Streams of one input that are told of.
+const MAX_STREAMS: usize = 512;
+/// Lines on stderr about what is a FAIL.
+const MAX_OBJECTIONS: usize = 50;
 
 const EXAMPLES: &str = "Examples:
   sim-src glove --duration 2s | jitter-report
@@ -139,8 +143,10 @@ impl JitterReport {
             self.input.more_sessions += 1;
             return;
         }
-        let report = SessionReport::new(view, ending, &self.args.limits);
+        let mut report = SessionReport::new(view, ending, &self.args.limits);
         self.object(&report);
+        let told: usize = self.input.sessions.iter().map(|s| s.streams.len()).sum();
+        report.keep_streams(MAX_STREAMS.saturating_sub(told));
         self.input.sessions.push(report);
     }
 
@@ -152,7 +158,9 @@ impl JitterReport {
         });
         for (name, finding) in of_session.chain(of_streams) {
             // A stage that broke off is told by the runtime.
-            if finding.verdict == Verdict::Fail && finding.measure != "broke-off" {
+            let told =
+                finding.measure == "broke-off" || self.objections.len() == MAX_OBJECTIONS;
+            if finding.verdict == Verdict::Fail && !told {
                 self.objections.push(format!("{name}: FAIL: {}", finding.text));
             }
         }

@@ -63,6 +63,8 @@ pub(crate) struct SessionReport {
     pub(crate) broke_off: Option<String>,
     pub(crate) events: u64,
     pub(crate) streams: Vec<StreamReport>,
+    /// Streams over those that are told of; their verdicts count.
+    pub(crate) more_streams: u64,
     pub(crate) clock: WallClockReport,
     pub(crate) hops: Vec<HopReport>,
 }
@@ -302,6 +304,7 @@ impl SessionReport {
             broke_off,
             events: view.events,
             streams,
+            more_streams: 0,
             clock: WallClockReport::new(view.wall_clock),
             hops: view
                 .stages
@@ -315,6 +318,13 @@ impl SessionReport {
         let worst = streams.max().unwrap_or_default();
         report.verdict = worst.max(verdict::worst(&report.findings));
         report
+    }
+
+    /// Forgets all but so many streams.
+    pub(crate) fn keep_streams(&mut self, most: usize) {
+        let more = self.streams.len().saturating_sub(most);
+        self.streams.truncate(most);
+        self.more_streams += more as u64;
     }
 
     /// A monotonic time as ns since 1970.
@@ -377,7 +387,7 @@ impl StreamReport {
                 .envelope
                 .as_ref()
                 .filter(|envelope| !envelope.bins.is_empty())
-                .map(|envelope| OverTimeReport::new(envelope, &view.intervals)),
+                .map(|envelope| OverTimeReport::new(envelope.clone(), &view.intervals)),
             intervals,
         };
         report.findings = verdict::of_stream(&report, limits);
@@ -514,7 +524,9 @@ impl BarsReport {
 }
 
 impl OverTimeReport {
-    fn new(envelope: &Envelope, all: &Intervals) -> OverTimeReport {
+    fn new(mut envelope: Envelope, all: &Intervals) -> OverTimeReport {
+        // Parts that are mostly empty show nothing that fewer do not.
+        envelope.join_to(all.moments.n);
         let bins = &envelope.bins;
         let median_ns = match all.exact() {
             Some(exact) => envelope.medians(exact),

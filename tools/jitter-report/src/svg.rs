@@ -108,8 +108,8 @@ impl Drawing {
 }
 
 fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    drop(text.write_fmt(what));
+    let written = text.write_fmt(what);
+    debug_assert!(written.is_ok(), "writing to a String cannot fail");
 }
 
 /// How many intervals were how long. Counts grow tenfold from line to line, so that the one

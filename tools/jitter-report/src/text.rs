@@ -71,6 +71,9 @@ fn write_session(
     for stream in &session.streams {
         write_stream(stream, style, out)?;
     }
+    if session.more_streams > 0 {
+        writeln!(out, "\nand {}", plural(session.more_streams, "more stream"))?;
+    }
     write_wall_clock(&session.clock, out)?;
     write_hops(&session.hops, style, out)
 }
