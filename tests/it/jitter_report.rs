@@ -261,14 +261,13 @@ fn rate_and_jitter_are_known() {
         (&intervals["rfc3550_ns"], &intervals["count"]),
         (&0.0.into(), &1000.into())
     );
-    assert_eq!(intervals["rfc3550_against"], "usual-interval");
+    assert_eq!(intervals["rfc3550_against"], "usual-pace");
 
     // Every second sample is late by 1 ms, so D is 1 ms for each.
     let late = (0..5000).map(|i| i * 5 * MS + (i % 2) * MS);
     let jitter = self::stream(&report("", of_times(late)))["intervals"].clone();
     let value = jitter["rfc3550_ns"].as_f64().unwrap();
-    // The median is one of the two intervals, or the mean where that is longer.
-    assert!((0.99e6..1.01e6).contains(&value) || value < 2.0e6, "{value}");
+    assert!((0.99e6..1.01e6).contains(&value), "{value}");
     assert_eq!(jitter["deviation_ns"].as_f64().unwrap().round(), 1e6);
 }
 
@@ -291,16 +290,18 @@ fn a_gap_has_its_place_and_its_reason() {
         (&gap["at_seconds"], &gap["detail"]),
         (&0.99.into(), &"pulled out".into())
     );
+    // Samples that are missing are no jitter.
+    assert_eq!(stream["intervals"]["rfc3550_max_ns"], 0.0);
     let longest = &stream["longest"][0];
     assert_eq!(
         (&longest["ns"], &longest["before_sample"]),
         (&(210 * MS).into(), &120.into())
     );
-    assert_eq!(measures(&stream), ["loss-fail", "jitter-warn"]);
+    assert_eq!(measures(&stream), ["loss-fail"]);
 
     // What may be lost is for the user to say.
     let allowed = report("--loss-warn 3% --max-loss 3% --jitter-warn 1s", recording);
-    assert_eq!(allowed.expect(&[0]).expect_silence().json()[0]["verdict"], "GOOD");
+    assert_eq!(allowed.expect(&[0]).json()[0]["verdict"], "GOOD");
 }
 
 #[test]
@@ -368,8 +369,8 @@ fn drifting() -> Vec<u8> {
     let mut recorded = Recorded::new().stream(1, "s", Some(clock));
     let mut state = 11;
     for i in 0..40_000u64 {
-        let true_ns = i as i64 * 5 * MS;
-        let boot = if i < 20_000 { 0 } else { 99_000_000 };
+        let true_ns = i as i64 * 25 * MS;
+        let boot = if i < 20_000 { 0 } else { 469_000_000 };
         let ticks =
             (true_ns as f64 * (1.0 + 35e-6) / 1000.0) as u64 + (1 << 32) - 30_000_000;
         let ticks = (ticks - boot) % (1 << 32);
@@ -397,14 +398,7 @@ fn the_drift_of_a_device_clock_is_found_below_its_delays() {
     // The median of x^4 is a sixteenth of its highest.
     let p50 = clock["delay_p50_ns"].as_f64().unwrap();
     assert!((1.15e6..1.35e6).contains(&p50), "{p50}");
-    assert_eq!(
-        measures(&stream),
-        ["backwards", "restarts"].map(String::from)[..]
-            .iter()
-            .filter(|m| stream["backwards"] != 0 || *m != "backwards")
-            .cloned()
-            .collect::<Vec<_>>()
-    );
+    assert_eq!(measures(&stream), ["restarts"]);
     assert_eq!(stream["intervals"]["rfc3550_against"], "device-clock");
 
     let run = report("--drift-warn 20 --drift-fail 30ppm", drifting());
@@ -512,7 +506,7 @@ fn the_verdict_names_the_limit_that_decided() {
         // What fails goes to cron's mail, with the option; the rest is silence.
         match code {
             3 => drop(
-                run.expect_stderr(0, &format!("s: FAIL: "))
+                run.expect_stderr(0, "s: FAIL: ")
                     .expect_stderr(0, &format!("--{}", wanted[0])),
             ),
             _ => drop(run.expect_silence()),
@@ -715,9 +709,11 @@ fn beyond_the_exact_limit_percentiles_are_near_and_all_else_is_exact() {
 
 #[test]
 fn a_live_stream_is_reported_when_it_ends() {
+    // However busy the machine is.
+    let limits = "--rate 500:50% --jitter-warn 1m --gap-warn 1m --burst-warn 100%";
     let line =
-        "sim-src glove --rate 500 --duration 1200ms | jitter-report --rate 500:10%";
-    let run = pipe(line).run();
+        format!("sim-src glove --rate 500 --duration 1200ms | jitter-report {limits}");
+    let run = pipe(&line).run();
     let text = run.expect(&[0, 0]).expect_silence().text();
     assert!(text.starts_with("stdin: GOOD") && text.contains("sim-src"), "{text}");
 }

@@ -125,26 +125,25 @@ impl Intervals {
         }))
     }
 
-    /// The pace of the stream, ns: what an interval is when nothing is unusual. The median,
-    /// or the mean without pauses where that is longer, because of samples that come many
-    /// at a time most intervals are near zero.
+    /// The pace of the stream, ns: its time without pauses, by how far its numbers went in
+    /// it. Unlike the median it is right where samples come many at a time, and unlike the
+    /// mean interval where some are missing.
     pub(crate) fn usual(&self, median: f64) -> f64 {
-        match &self.store {
-            Store::Coarse(coarse) => coarse.usual(),
-            Store::Exact(exact) => {
-                let pause = PAUSE.max(10.0 * median);
-                let (mut sum, mut n) = (self.moments.sum, self.moments.n);
-                if self.moments.range.is_some_and(|(_, max)| max as f64 > pause) {
-                    exact.for_each(|interval| {
-                        if interval.ns as f64 > pause {
-                            sum -= i128::from(interval.ns);
-                            n -= 1;
-                        }
-                    });
+        let exact = match &self.store {
+            Store::Coarse(coarse) => return coarse.usual(),
+            Store::Exact(exact) => exact,
+        };
+        let pause = PAUSE.max(10.0 * median);
+        let (mut sum, mut steps) = (self.moments.sum, exact.steps());
+        if self.moments.range.is_some_and(|(_, max)| max as f64 > pause) {
+            exact.for_each(|interval| {
+                if interval.ns as f64 > pause {
+                    sum -= i128::from(interval.ns);
+                    steps -= i128::from(interval.steps);
                 }
-                median.max(if n == 0 { 0.0 } else { sum as f64 / n as f64 })
-            }
+            });
         }
+        if sum > 0 && steps > 0 { sum as f64 / steps as f64 } else { median }
     }
 
     /// The samples that were stamped almost together.
@@ -208,6 +207,13 @@ impl Exact {
                 self.wide.push(interval);
             }
         }
+    }
+
+    /// How far the samples' numbers went.
+    fn steps(&self) -> i128 {
+        let plain = self.narrow.len() - self.wide.len();
+        let wide = self.wide.iter().map(|interval| i128::from(interval.steps));
+        plain as i128 + wide.sum::<i128>()
     }
 
     /// Shows all intervals, in order.
@@ -344,6 +350,9 @@ mod tests {
         let mut some = vec![5_000_000; 1000];
         some.push(8 * 3600 * 1_000_000_000);
         assert_eq!(all(&some).usual(5e6), 5e6);
+        let mut holes = all(&[5_000_000; 100]);
+        holes.push(Interval { ns: 50_000_000, steps: 10 });
+        assert_eq!(holes.usual(5e6), 5e6);
         let bursts: Vec<i64> =
             (0..1000).map(|i| if i % 10 == 0 { 50_000_000 } else { 0 }).collect();
         assert_eq!(all(&bursts).usual(0.0), 5e6);

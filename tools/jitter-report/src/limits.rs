@@ -37,7 +37,7 @@ pub(crate) struct Limits {
     pub(crate) rates: Vec<Rate>,
 
     /// WARNING if more than this share of the samples is stamped in bursts
-    #[arg(long, value_name = "SHARE", value_parser = parse_share, default_value = "1%")]
+    #[arg(long, value_name = "SHARE", value_parser = parse_share, default_value = "5%")]
     pub(crate) burst_warn: f64,
 
     /// WARNING if a device's clock drifts by more than this against the host's

@@ -59,7 +59,7 @@ const EXAMPLES: &str = "Examples:
 /// status is 3 if any is a FAIL, or, as with every tool, if samples were lost. Mean and
 /// deviation are those of all intervals, percentiles are interpolated as numpy does by
 /// default; jitter is also given as RFC 3550 has it. A burst is a run of intervals below a
-/// tenth of the usual one. The drift of a device's clock is the slope of the line below all
+/// tenth of the usual pace. The drift of a device's clock is the slope of the line below all
 /// samples, since a sample can come late but never early.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]

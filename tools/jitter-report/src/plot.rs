@@ -88,6 +88,23 @@ impl Style {
         values.iter().map(|value| value.map_or(' ', level)).collect()
     }
 
+    /// Text in lines of up to so many characters, cut between words.
+    pub(crate) fn fill(text: &str, cells: usize) -> Vec<String> {
+        let mut lines = vec![String::new()];
+        for word in text.split(' ') {
+            let line = lines.last().map_or(0, |line| line.chars().count());
+            match lines.last_mut() {
+                Some(last) if line == 0 => last.push_str(word),
+                Some(last) if line + 1 + word.chars().count() <= cells => {
+                    last.push(' ');
+                    last.push_str(word);
+                }
+                _ => lines.push(word.into()),
+            }
+        }
+        lines
+    }
+
     /// Text cut to so many characters.
     pub(crate) fn cut(&self, text: &str, cells: usize) -> String {
         if text.chars().count() <= cells {
@@ -114,6 +131,7 @@ mod tests {
         let values = [Some(0.0), None, Some(10.0)];
         assert_eq!(fancy.sparkline(&values, 0.0, 10.0), "▁ █");
         assert_eq!(plain.sparkline(&values, 0.0, 10.0), "_ @");
+        assert_eq!(Style::fill("one two three", 7), ["one two", "three"]);
         assert_eq!(plain.cut("jitter-report", 8), "jitte...");
     }
 }

@@ -151,9 +151,9 @@ pub(crate) struct IntervalReport {
     /// RFC 3550 interarrival jitter after the last sample, and its highest.
     pub(crate) rfc3550_ns: f64,
     pub(crate) rfc3550_max_ns: f64,
-    /// What it compares arrivals with: `device-clock`, or the `usual-interval`.
+    /// What it compares arrivals with: `device-clock`, or the `usual-pace`.
     pub(crate) rfc3550_against: &'static str,
-    /// The median, or the mean without pauses if that is longer.
+    /// The pace: the time without pauses, by how far the samples' numbers went in it.
     pub(crate) usual_ns: f64,
 }
 
@@ -432,7 +432,7 @@ impl IntervalReport {
         let device = view.clock.as_ref().map(|clock| &clock.rfc3550);
         let (jitter, rfc3550_against) = match device.filter(|jitter| jitter.n > 0) {
             Some(jitter) => (jitter.clone(), "device-clock"),
-            None => (all.rfc3550(usual_ns), "usual-interval"),
+            None => (all.rfc3550(usual_ns), "usual-pace"),
         };
         let exact = all.exact().is_some();
         Some(IntervalReport {

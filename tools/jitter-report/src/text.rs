@@ -10,6 +10,7 @@ use crate::report::{
     SessionReport, StreamReport, WallClockReport,
 };
 use crate::units::{count, digits, duration, percent, plural, size};
+use crate::verdict::Finding;
 
 /// Gaps and intervals that are listed; the other forms have more.
 const MAX_LISTED: usize = 5;
@@ -48,11 +49,9 @@ fn write_session(
     out: &mut impl Write,
 ) -> Result<()> {
     let host = session.host.as_deref().unwrap_or("an unknown host");
-    write!(out, "session {} on {host}", session.session)?;
-    if let Some(start) = session.start_realtime_ns {
-        write!(out, ", began {}", stamp(start))?;
-    }
-    writeln!(out, ", {}", how_it_ended(session))?;
+    writeln!(out, "session {} on {host}", session.session)?;
+    let began = session.start_realtime_ns.map(|at| format!("began {}, ", stamp(at)));
+    writeln!(out, "  {}{}", began.unwrap_or_default(), how_it_ended(session))?;
     for (key, value) in &session.meta {
         writeln!(out, "  {key}: {value}")?;
     }
@@ -65,17 +64,30 @@ fn write_session(
         );
         writeln!(out, "{}", style.cut(&line, style.width))?;
     }
-    for finding in &session.findings {
-        writeln!(out, "  {}: {}", style.verdict(finding.verdict), finding.text)?;
-    }
+    write_findings(&session.findings, style, out)?;
     for stream in &session.streams {
         write_stream(stream, style, out)?;
     }
     if session.more_streams > 0 {
         writeln!(out, "\nand {}", plural(session.more_streams, "more stream"))?;
     }
-    write_wall_clock(&session.clock, out)?;
+    write_wall_clock(&session.clock, style, out)?;
     write_hops(&session.hops, style, out)
+}
+
+fn write_findings(
+    findings: &[Finding],
+    style: &Style,
+    out: &mut impl Write,
+) -> Result<()> {
+    for finding in findings {
+        let verdict = style.verdict(finding.verdict);
+        let indent = 4 + finding.verdict.name().len();
+        let mut lines = Style::fill(&finding.text, style.width - indent).into_iter();
+        writeln!(out, "  {verdict}: {}", lines.next().unwrap_or_default())?;
+        lines.try_for_each(|line| writeln!(out, "{:indent$}{line}", ""))?;
+    }
+    Ok(())
 }
 
 /// An instant of the wall clock, to the millisecond.
@@ -108,9 +120,7 @@ fn write_stream(
     let (name, verdict) = (&stream.name, style.verdict(stream.verdict));
     let (n, time) = (plural(stream.samples, "sample"), duration(stream.seconds * 1e9));
     writeln!(out, "\n{name}: {verdict}, {n} in {time}, {}", rates(stream))?;
-    for finding in &stream.findings {
-        writeln!(out, "  {}: {}", style.verdict(finding.verdict), finding.text)?;
-    }
+    write_findings(&stream.findings, style, out)?;
     if let Some(intervals) = &stream.intervals {
         write_intervals(intervals, out)?;
     }
@@ -128,14 +138,10 @@ fn write_stream(
 
 fn write_intervals(intervals: &IntervalReport, out: &mut impl Write) -> Result<()> {
     let ns = |ns: f64| duration(ns);
-    writeln!(
-        out,
-        "  intervals: mean {}, deviation {}, jitter by RFC 3550 {} (at most {})",
-        ns(intervals.mean_ns),
-        ns(intervals.deviation_ns),
-        ns(intervals.rfc3550_ns),
-        ns(intervals.rfc3550_max_ns),
-    )?;
+    let (mean, deviation) = (ns(intervals.mean_ns), ns(intervals.deviation_ns));
+    writeln!(out, "  intervals: mean {mean}, standard deviation {deviation}")?;
+    let (last, highest) = (ns(intervals.rfc3550_ns), ns(intervals.rfc3550_max_ns));
+    writeln!(out, "  jitter by RFC 3550: {last} at the end, {highest} at most")?;
     let columns = [
         ("min", intervals.min_ns as f64),
         ("p50", intervals.p50_ns),
@@ -322,10 +328,17 @@ pub(crate) fn wall_clock(clock: &WallClockReport) -> String {
     text
 }
 
-fn write_wall_clock(clock: &WallClockReport, out: &mut impl Write) -> Result<()> {
+fn write_wall_clock(
+    clock: &WallClockReport,
+    style: &Style,
+    out: &mut impl Write,
+) -> Result<()> {
     match clock.readings {
         0 => Ok(()),
-        _ => writeln!(out, "\nwall clock: {}", wall_clock(clock)),
+        _ => {
+            let lines = Style::fill(&wall_clock(clock), style.width - 12);
+            writeln!(out, "\nwall clock: {}", lines.join("\n            "))
+        }
     }
 }
 
