@@ -27,7 +27,9 @@ pub(crate) struct ClockView {
     pub(crate) tick: f64,
     pub(crate) stated: bool,
     /// After so many ticks the counter is at 0 again; 0: never.
-    wrap: u128,
+    wrap: u64,
+    /// How many ns more or less than the host's the device's may be between two samples.
+    tolerance: f64,
     last: Option<Last>,
     run: Option<Run>,
     pub(crate) runs: Vec<Line>,
@@ -51,7 +53,7 @@ struct Last {
 struct Run {
     first: i64,
     /// Ticks since its first sample.
-    ticks: u128,
+    ticks: u64,
     time: i64,
     n: u64,
     sum: f64,
@@ -96,10 +98,17 @@ impl ClockView {
     pub(crate) fn new(clock: Option<DeviceClock>) -> ClockView {
         let stated = clock.filter(|clock| clock.rate.is_finite() && clock.rate > 0.0);
         let bits = stated.map_or(0, |clock| clock.bits);
+        let tick = stated.map_or(1.0, |clock| 1e9 / clock.rate);
+        // A counter of 63 bits and one of 64 wrap when nobody is left to see it.
+        let wrap = if (1..63).contains(&bits) { 1 << bits } else { 0 };
         ClockView {
-            tick: stated.map_or(1.0, |clock| 1e9 / clock.rate),
+            tick,
             stated: stated.is_some(),
-            wrap: if (1..64).contains(&bits) { 1 << bits } else { 0 },
+            wrap,
+            tolerance: match wrap {
+                0 => MAX_ASIDE,
+                wrap => MAX_ASIDE.min(wrap as f64 * tick / 4.0),
+            },
             last: None,
             run: None,
             runs: Vec::new(),
@@ -130,7 +139,7 @@ impl ClockView {
                     self.rfc3550.take(host - step as f64 * self.tick);
                 }
                 if let Some(run) = &mut self.run {
-                    run.ticks += step;
+                    run.ticks = run.ticks.saturating_add(step);
                     run.add(time, self.tick);
                 }
             }
@@ -147,29 +156,22 @@ impl ClockView {
     /// Ticks from one sample to the next, and how often the counter wrapped; `None` if
     /// the clock was set anew between them.
     #[inline]
-    fn forward(&self, from: u64, to: u64, host: f64) -> Option<(u128, u64)> {
-        let plain = to.checked_sub(from).map(u128::from);
-        let aside = |step: u128| (step as f64 * self.tick - host).abs();
-        match plain {
-            Some(step) if !self.stated || aside(step) <= self.tolerance() => {
+    fn forward(&self, from: u64, to: u64, host: f64) -> Option<(u64, u64)> {
+        let aside = |step: u64| (step as f64 * self.tick - host).abs();
+        match to.checked_sub(from) {
+            Some(step) if !self.stated || aside(step) <= self.tolerance => {
                 return Some((step, 0));
             }
             _ if self.wrap == 0 => return None,
             _ => {}
         }
-        let (from, to) = (u128::from(from) % self.wrap, u128::from(to) % self.wrap);
+        let (from, to) = (from % self.wrap, to % self.wrap);
         let first = (to + self.wrap - from) % self.wrap;
         let more = (host / self.tick - first as f64) / self.wrap as f64;
-        let step = first + self.wrap * more.round().max(0.0) as u128;
-        let wraps = (from + step) / self.wrap;
-        (aside(step) <= self.tolerance()).then_some((step, wraps as u64))
-    }
-
-    fn tolerance(&self) -> f64 {
-        match self.wrap {
-            0 => MAX_ASIDE,
-            wrap => MAX_ASIDE.min(wrap as f64 * self.tick / 4.0),
-        }
+        let step =
+            first.checked_add(self.wrap.checked_mul(more.round().max(0.0) as u64)?)?;
+        let wraps = from.checked_add(step)? / self.wrap;
+        (aside(step) <= self.tolerance).then_some((step, wraps))
     }
 
     /// Ends the run that is open.
@@ -211,7 +213,8 @@ impl Run {
         self.time = time;
         self.sum += device;
         self.add_to_hull(point);
-        if self.n.is_multiple_of(self.every) {
+        // A power of two, since it is doubled only.
+        if self.n & (self.every - 1) == 0 {
             self.keep(point);
         }
         self.n += 1;

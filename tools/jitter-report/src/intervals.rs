@@ -152,6 +152,9 @@ impl Intervals {
             Store::Coarse(coarse) => coarse.bursts(),
             Store::Exact(exact) => {
                 let mut bursts = Bursts::new(usual);
+                if self.moments.range.is_none_or(|(min, _)| min >= bursts.below) {
+                    return bursts;
+                }
                 exact.for_each(|interval| bursts.take(interval));
                 bursts.finish();
                 bursts
@@ -159,42 +162,63 @@ impl Intervals {
         }
     }
 
-    /// The jitter of RFC 3550, with senders that keep this pace.
-    pub(crate) fn rfc3550(&self, usual: f64) -> Rfc3550 {
+    /// The jitter of RFC 3550 with senders that keep this pace, and how many intervals are
+    /// how long.
+    pub(crate) fn jitter_and_bars(&self, usual: f64, mut bars: Bars) -> (Rfc3550, Bars) {
         match &self.store {
-            Store::Coarse(coarse) => coarse.rfc3550(),
+            Store::Coarse(coarse) => {
+                coarse.for_each(|ns, n| bars.add(ns, n));
+                (coarse.rfc3550(), bars)
+            }
             Store::Exact(exact) => {
                 let mut jitter = Rfc3550::default();
-                exact.for_each(|interval| jitter.take_paced(interval, usual));
-                jitter
+                // One waits for its own last result; the other's work fits in between.
+                exact.for_each(|interval| {
+                    jitter.take_paced(interval, usual);
+                    bars.add(interval.ns, 1);
+                });
+                (jitter, bars)
             }
         }
     }
+}
 
-    /// How many intervals there are in each of so many equal parts of a range, and how
-    /// many below and above it.
-    pub(crate) fn bars(&self, from: f64, to: f64, parts: usize) -> (u64, Vec<u64>, u64) {
-        let mut counts = vec![0u64; parts + 2];
+/// How many intervals there are in each of some equal parts of a range.
+#[derive(Clone, Debug)]
+pub(crate) struct Bars {
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    scale: f64,
+    parts: usize,
+    /// Those below the range, those in each part, those above.
+    counts: Vec<u64>,
+}
+
+impl Bars {
+    pub(crate) fn new(from: f64, to: f64, parts: usize) -> Bars {
         let scale = parts as f64 / (to - from).max(f64::MIN_POSITIVE);
-        let top = parts as f64;
-        let mut add = |ns: i64, n: u64| {
-            let place = (ns as f64 - from) * scale;
-            // The range's own end belongs to its last part.
-            let part = if place < 0.0 {
-                0
-            } else if place <= top {
-                1 + (place as usize).min(parts - 1)
-            } else {
-                parts + 1
-            };
-            counts[part] += n;
+        Bars { from, to, scale, parts, counts: vec![0; parts + 2] }
+    }
+
+    #[inline]
+    fn add(&mut self, ns: i64, n: u64) {
+        let place = (ns as f64 - self.from) * self.scale;
+        let top = self.parts as f64;
+        // The range's own end belongs to its last part.
+        let part = if place < 0.0 {
+            0
+        } else if place <= top {
+            1 + (place as usize).min(self.parts - 1)
+        } else {
+            self.parts + 1
         };
-        match &self.store {
-            Store::Exact(exact) => exact.for_each(|interval| add(interval.ns, 1)),
-            Store::Coarse(coarse) => coarse.for_each(add),
-        }
-        let above = counts.pop().unwrap_or_default();
-        (counts.remove(0), counts, above)
+        self.counts[part] += n;
+    }
+
+    /// Below, within, and above.
+    pub(crate) fn into_counts(mut self) -> (u64, Vec<u64>, u64) {
+        let above = self.counts.pop().unwrap_or_default();
+        (self.counts.remove(0), self.counts, above)
     }
 }
 
@@ -360,8 +384,9 @@ mod tests {
 
     #[test]
     fn bars_count_every_interval_once() {
-        let (below, bars, above) = all(&[-5, 0, 1, 9, 10, 11]).bars(0.0, 10.0, 5);
-        assert_eq!((below, bars, above), (1, vec![2, 0, 0, 0, 2], 1));
+        let some = all(&[-5, 0, 1, 9, 10, 11]);
+        let (_, bars) = some.jitter_and_bars(1.0, Bars::new(0.0, 10.0, 5));
+        assert_eq!(bars.into_counts(), (1, vec![2, 0, 0, 0, 2], 1));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::coarse;
 use crate::device_clock::{ClockView, Line};
 use crate::envelope::Envelope;
-use crate::intervals::{Intervals, MEDIAN};
+use crate::intervals::{Bars, Intervals, MEDIAN};
 use crate::limits::Limits;
 use crate::session::SessionView;
 use crate::stages::StageView;
@@ -355,7 +355,7 @@ impl StreamReport {
             reason: loss.reason.name(),
             stage: loss.stage.clone(),
         });
-        let intervals = IntervalReport::new(view);
+        let (intervals, bars) = IntervalReport::new(view).unzip();
         let usual = intervals.as_ref().map_or(0.0, |intervals| intervals.usual_ns);
         let mut report = StreamReport {
             number,
@@ -382,7 +382,7 @@ impl StreamReport {
             longest: view.longest.iter().map(|l| LongestReport::new(l, at)).collect(),
             bursts: BurstReport::new(view, usual),
             device_clock: view.clock.as_ref().map(ClockReport::new),
-            histogram: intervals.as_ref().map(|i| BarsReport::new(&view.intervals, i)),
+            histogram: bars.map(BarsReport::new),
             over_time: view
                 .envelope
                 .as_ref()
@@ -421,7 +421,8 @@ impl LongestReport {
 }
 
 impl IntervalReport {
-    fn new(view: &StreamView) -> Option<IntervalReport> {
+    /// The figures, and the histogram that comes with them.
+    fn new(view: &StreamView) -> Option<(IntervalReport, Bars)> {
         let all = &view.intervals;
         let (min_ns, max_ns) = all.moments.range?;
         // A bucket's middle may lie beyond the longest of it.
@@ -429,13 +430,15 @@ impl IntervalReport {
         let percentiles = all.percentiles()?.map(within);
         let [p0_1_ns, p1_ns, p5_ns, p50_ns, p95_ns, p99_ns, p99_9_ns] = percentiles;
         let usual_ns = all.usual(percentiles[MEDIAN]);
+        let bars = bars([p0_1_ns, p99_9_ns], [min_ns as f64, max_ns as f64]);
+        let (paced, bars) = all.jitter_and_bars(usual_ns, bars);
         let device = view.clock.as_ref().map(|clock| &clock.rfc3550);
         let (jitter, rfc3550_against) = match device.filter(|jitter| jitter.n > 0) {
             Some(jitter) => (jitter.clone(), "device-clock"),
-            None => (all.rfc3550(usual_ns), "usual-pace"),
+            None => (paced, "usual-pace"),
         };
         let exact = all.exact().is_some();
-        Some(IntervalReport {
+        let figures = IntervalReport {
             count: all.moments.n,
             exact,
             percentile_error: if exact { 0.0 } else { coarse::ERROR },
@@ -454,8 +457,20 @@ impl IntervalReport {
             rfc3550_max_ns: jitter.highest,
             rfc3550_against,
             usual_ns,
-        })
+        };
+        Some((figures, bars))
     }
+}
+
+/// From the 0.1st to the 99.9th percentile and a little more, but not beyond what there is.
+fn bars([low, high]: [f64; 2], [min, max]: [f64; 2]) -> Bars {
+    let margin = (high - low) * 0.05;
+    let (from, to) = ((low - margin).floor().max(min), (high + margin).ceil().min(max));
+    if to - from >= BARS as f64 {
+        return Bars::new(from, to, BARS);
+    }
+    let from = (from + to) / 2.0 - BARS as f64 / 2.0;
+    Bars::new(from, from + BARS as f64, BARS)
 }
 
 impl BurstReport {
@@ -508,17 +523,9 @@ impl ClockReport {
 }
 
 impl BarsReport {
-    /// From the 0.1st to the 99.9th percentile, and a little more.
-    fn new(all: &Intervals, figures: &IntervalReport) -> BarsReport {
-        let (low, high) = (figures.p0_1_ns, figures.p99_9_ns);
-        let margin = (high - low) * 0.05;
-        let mut from_ns = (low - margin).floor().max(figures.min_ns as f64);
-        let mut to_ns = (high + margin).ceil().min(figures.max_ns as f64);
-        if to_ns - from_ns < BARS as f64 {
-            from_ns = (from_ns + to_ns) / 2.0 - BARS as f64 / 2.0;
-            to_ns = from_ns + BARS as f64;
-        }
-        let (below, counts, above) = all.bars(from_ns, to_ns, BARS);
+    fn new(bars: Bars) -> BarsReport {
+        let (from_ns, to_ns) = (bars.from, bars.to);
+        let (below, counts, above) = bars.into_counts();
         BarsReport { from_ns, to_ns, below, above, counts }
     }
 }

@@ -89,9 +89,18 @@ impl<'a> Counted<'a> {
         let others = all.wide.iter().filter(|wide| fits(wide.ns));
         let others: Vec<u32> = others.map(|wide| wide.ns as u32).collect();
         let mut upper = vec![0; HALF];
-        for ns in all.narrow.iter().chain(&others) {
+        let mut second = vec![0; HALF];
+        // Neighbours are mostly alike, and a count must be stored before it is read again:
+        // two tables in turns do not wait for each other.
+        let (pairs, rest) = all.narrow.as_chunks::<2>();
+        for [one, other] in pairs {
+            upper[(one >> 16) as usize] += 1;
+            second[(other >> 16) as usize] += 1;
+        }
+        for ns in rest.iter().chain(&others) {
             upper[(ns >> 16) as usize] += 1;
         }
+        upper.iter_mut().zip(&second).for_each(|(sum, n)| *sum += n);
         let escapes = all.wide.len() as u32;
         upper[HALF - 1] -= escapes;
         Counted { narrow: &all.narrow, others, escapes, upper }

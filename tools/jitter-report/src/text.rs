@@ -288,10 +288,11 @@ fn write_device_clock(clock: &ClockReport, out: &mut impl Write) -> Result<()> {
         (_, _, Some(hz)) => write!(out, "  device clock: {hz:.6} ticks/s")?,
         _ => write!(out, "  device clock: too little for a drift")?,
     }
-    if let (Some(p50), Some(p99)) = (clock.delay_p50_ns, clock.delay_p99_ns) {
-        write!(out, "; delay p50 {}, p99 {}", duration(p50), duration(p99))?;
-    }
     writeln!(out)?;
+    if let (Some(p50), Some(p99)) = (clock.delay_p50_ns, clock.delay_p99_ns) {
+        let (p50, p99) = (duration(p50), duration(p99));
+        writeln!(out, "    delay over the least: p50 {p50}, p99 {p99}")?;
+    }
     let happened =
         [(clock.restarts, "restart"), (clock.jumps, "jump"), (clock.wraps, "wrap")];
     let happened: Vec<_> = happened
