@@ -16,6 +16,7 @@ mod inspect_frames;
 mod jitter_report;
 mod pick_frames;
 mod repair_frames;
+mod replay;
 mod sim_device;
 mod sim_src;
 mod to_text;

@@ -73,6 +73,9 @@ pub mod stream {
     pub const STREAM: &str = "stream";
     /// Attribute, i32: its session, from 1.
     pub const SESSION: &str = "session";
+    /// Attribute, i32: which of the stream's groups this is, from 0. Samples of another form
+    /// than those before begin a new one.
+    pub const PART: &str = "part";
     /// Attribute.
     pub const MEDIA: &str = "media";
     /// Attribute.

@@ -3,14 +3,33 @@
 //! Apart from libframe, because only the tools that record, repair, replay and report know
 //! what HDF5 is. `man/framepipe-h5.5` is the layout that writer and reader follow.
 //!
-//! - [`recording`] opens either; as records ([`Records`]) or as columns ([`Columns`]).
+//! - [`layout`] has the names.
+//! - [`recording`] opens either format, as records ([`Records`]) or as columns
+//!   ([`Columns`]); `read` has the parts.
+//! - [`Recorder`] writes: records go to the journal (`journal`) at once, over a bounded
+//!   queue (`handover`) to the thread of the file, and there (`write`) into columns.
+//! - `h5` is HDF5, `driver` its file driver on a file that only changes from one commit to
+//!   the next (`commit`).
+//! - [`repair()`] brings a recording up to date that broke off.
 
 pub mod layout;
-
 pub mod recording;
 
+mod commit;
+mod driver;
+mod h5;
+mod handover;
+mod journal;
 mod read;
+mod recorder;
+mod repair;
+mod write;
 
-pub use crate::read::columns::Columns;
-pub use crate::read::records::Records;
-pub use crate::recording::{Block, Recording, SessionInfo, State, StreamInfo};
+pub use self::commit::Fsync;
+pub use self::journal::broken_off;
+pub use self::read::columns::Columns;
+pub use self::read::records::Records;
+pub use self::recorder::Recorder;
+pub use self::recording::{Block, Recording, SessionInfo, State, StreamInfo};
+pub use self::repair::{Repair, is_hdf5, repair};
+pub use self::write::{Compress, Options};

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use libframe::payload::{End, Session};
 use libframe::schema::Stream;
 
+use crate::journal;
 use crate::read::columns::Columns;
 use crate::read::frames;
 use crate::read::h5::H5;
@@ -171,7 +172,13 @@ impl Recording {
 
 impl Form {
     fn of(path: &Path) -> Result<Form> {
-        let mut file = File::open(path)?;
+        let mut file = match File::open(path) {
+            Err(_) if journal::folder_of(path).is_dir() => bail!(
+                "broke off before the file was made; `repair-frames {}` makes it",
+                path.display()
+            ),
+            other => other?,
+        };
         if file.metadata()?.is_dir() {
             bail!("this is a folder; name a recording in it");
         }

@@ -67,8 +67,8 @@ pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Linux names each boot; elsewhere an empty id compares equal to nothing.
-fn boot_id() -> String {
+/// This boot's name, as Linux gives one; elsewhere an empty one, equal to no other.
+pub fn boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     id.map(|id| id.trim().to_owned()).unwrap_or_default()
 }

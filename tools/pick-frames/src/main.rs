@@ -2,24 +2,21 @@
 
 mod channels;
 mod thinning;
-mod time_range;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use libframe::batch::{Builder, Sample, Samples};
 use libframe::catalog::Catalog;
 use libframe::payload::{Gap, Payload as _, Session};
 use libframe::schema::Stream;
-use libframe::tool::{self, Ended, Filter, Output};
+use libframe::tool::{self, Ended, Filter, Instant, Output, Patterns, TimeRange};
 use libframe::wire::{Header, Kind, Record};
 
 use crate::channels::Channels;
 use crate::thinning::Thinning;
-use crate::time_range::{Instant, TimeRange};
 
 /// What is kept of a long batch is sent in several, so that memory does not depend on it.
 const MAX_BATCH: usize = 1 << 20;
@@ -359,31 +356,4 @@ fn announce(
     let Some((header, payload)) = held else { return Ok(()) };
     let seq = next.unwrap_or(header.seq);
     out.send(Record::new(Header { seq, ..header }, &payload))
-}
-
-/// Names, patterns and numbers of streams.
-struct Patterns {
-    globs: GlobSet,
-    numbers: Vec<u16>,
-}
-
-impl Patterns {
-    fn new(option: &str, words: &[String]) -> Result<Patterns> {
-        let mut globs = GlobSetBuilder::new();
-        for word in words {
-            let glob = Glob::new(word)
-                .map_err(|err| tool::Usage(format!("{option} {word}: {}", err.kind())))?;
-            globs.add(glob);
-        }
-        let numbers = words.iter().filter_map(|word| word.parse().ok()).collect();
-        Ok(Patterns { globs: globs.build()?, numbers })
-    }
-
-    fn is_empty(&self) -> bool {
-        self.globs.is_empty()
-    }
-
-    fn hold(&self, name: &str, number: u16) -> bool {
-        self.globs.is_match(name) || self.numbers.contains(&number)
-    }
 }

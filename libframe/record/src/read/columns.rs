@@ -29,7 +29,7 @@ pub struct Columns {
 
 enum Source {
     Groups(VecDeque<Part>),
-    Frames { reader: FrameReader, key: (usize, u16), fixed: bool },
+    Frames { reader: Box<FrameReader>, key: (usize, u16), fixed: bool },
 }
 
 /// The columns of one group.
@@ -50,7 +50,8 @@ impl Columns {
     pub(crate) fn of_frames(path: &Path, stream: &StreamInfo) -> Result<Columns> {
         let key = (stream.session, stream.number);
         let fixed = stream.description.sample_size().is_some();
-        Ok(Columns::new(Source::Frames { reader: FrameReader::open(path)?, key, fixed }))
+        let reader = Box::new(FrameReader::open(path)?);
+        Ok(Columns::new(Source::Frames { reader, key, fixed }))
     }
 
     fn new(source: Source) -> Columns {

@@ -85,6 +85,13 @@ impl FrameReader {
         Ok(FrameReader::behind(head.bytes, file))
     }
 
+    /// Reads nothing.
+    pub(crate) fn at_end(path: &Path) -> Result<FrameReader> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(FrameReader::behind(Vec::new(), file))
+    }
+
     fn behind(head: Vec<u8>, file: File) -> FrameReader {
         let reader = RecordReader::new(Cursor::new(head).chain(file), MAX_PAYLOAD);
         FrameReader { reader, sessions: Vec::new() }
@@ -190,9 +197,7 @@ impl Head {
     fn read(path: &Path) -> Result<Head> {
         let mut reader = RecordReader::new(File::open(path)?, MAX_PAYLOAD);
         let mut head = Head { session: None, bytes: Vec::new(), end: 0 };
-        loop {
-            let Some(item) = reader.read()? else { break };
-            let Item::Record(record) = item else { break };
+        while let Some(Item::Record(record)) = reader.read()? {
             match record.header.kind {
                 Kind::SESSION if head.session.is_none() => {
                     let session = Session::from_bytes(record.payload).ok();
@@ -211,6 +216,17 @@ impl Head {
         }
         Ok(head)
     }
+}
+
+/// Whether the last sample belongs to the first session: then all do, for it would take
+/// the same session twice, around another one, to be wrong.
+pub(crate) fn has_one_session(path: &Path) -> Result<bool> {
+    let head = Head::read(path)?;
+    let file = File::open(path)?;
+    let len = file.metadata()?.len();
+    let last = Probe { file: &file, len, window: Vec::new() }.last()?;
+    let tags = (head.session.map(|(tag, _)| tag), last.map(|header| header.session));
+    Ok(tags.0.is_some() && tags.0 == tags.1)
 }
 
 /// The offset of a record from which on all of the session's records of time `from` and

@@ -31,8 +31,11 @@ pub(crate) struct H5 {
 #[derive(Clone, Debug)]
 pub(crate) struct H5Session {
     pub(crate) tag: u32,
+    /// Empty if no announcement came.
     pub(crate) payload: Vec<u8>,
     pub(crate) session: Session,
+    /// Why it ended; empty while it has not.
+    pub(crate) end_reason: String,
     pub(crate) end: Option<(End, Vec<u8>)>,
 }
 
@@ -117,9 +120,9 @@ impl H5 {
             let end = bytes(&group, session::END)?;
             self.sessions.push(H5Session {
                 tag: int(&group, session::TAG).unwrap_or_default() as u32,
-                session: Session::from_bytes(&payload)
-                    .with_context(|| format!("/{name}/payload"))?,
+                session: Session::from_bytes(&payload).unwrap_or_default(),
                 payload,
+                end_reason: text(&group, session::END_REASON).unwrap_or_default(),
                 end: end.and_then(|bytes| Some((End::from_bytes(&bytes).ok()?, bytes))),
             });
         }
@@ -130,7 +133,6 @@ impl H5 {
         if !self.file.link_exists(STREAMS) {
             return Ok(());
         }
-        // By session and number; each with the first capture time of its groups.
         let mut found = BTreeMap::<(usize, u16), Vec<Found>>::new();
         for name in self.file.group(STREAMS)?.member_names()? {
             let path = format!("{STREAMS}/{name}");
@@ -140,7 +142,7 @@ impl H5 {
             }
         }
         for ((session, number), mut parts) in found {
-            parts.sort_by_key(|part| (part.first_time, part.path.len()));
+            parts.sort_by_key(|found| found.part);
             let Some(newest) = parts.last() else { continue };
             self.streams.push(StreamInfo {
                 session,
@@ -161,7 +163,7 @@ struct Found {
     number: u16,
     description: Stream,
     rows: u64,
-    first_time: i64,
+    part: i64,
 }
 
 impl Found {
@@ -169,21 +171,22 @@ impl Found {
         let group = file.group(path)?;
         let session = int(&group, stream::SESSION).unwrap_or(1);
         let number = int(&group, stream::STREAM).context("no attribute stream")?;
-        let newest = all_descriptions(&group)?.pop().context("no description")?;
-        let rows = row_count(&group);
-        // A group without rows was made when the stream's description changed last.
-        let first_time = match rows {
-            0 => i64::MAX,
-            _ => numbers(&group, stream::TIME_NS, &TypeDescriptor::Integer(I8))?
-                .word(0)? as i64,
+        // A stream that was never described has none.
+        let newest = all_descriptions(&group)?.pop();
+        let description = match &newest {
+            Some(newest) => Stream::from_bytes(&newest.payload).unwrap_or_default(),
+            None => Stream {
+                name: text(&group, stream::NAME).unwrap_or_default(),
+                ..Stream::default()
+            },
         };
         Ok(Found {
             path: path.into(),
             session: usize::try_from(session - 1).context("attribute session")?,
             number: u16::try_from(number).context("attribute stream")?,
-            description: Stream::from_bytes(&newest.payload)?,
-            rows,
-            first_time,
+            description,
+            rows: row_count(&group),
+            part: int(&group, stream::PART).unwrap_or(0),
         })
     }
 }

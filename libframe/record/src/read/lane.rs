@@ -1,5 +1,7 @@
 //! One stream of an HDF5 recording, as the records it came in.
 
+use std::collections::VecDeque;
+
 use anyhow::{Context as _, Result};
 use hdf5::types::TypeDescriptor;
 use hdf5::{File, Group};
@@ -66,17 +68,20 @@ struct Part {
 /// Where the bytes of samples are.
 enum Bytes {
     Fixed(Rows),
-    Varying {
-        all: Rows,
-        offset: Rows,
-        size: Rows,
-    },
+    Varying(Box<Varying>),
     /// Nobody wants them.
     Left,
 }
 
+/// Samples back to back, and where each of them is.
+struct Varying {
+    all: Rows,
+    offset: Rows,
+    size: Rows,
+}
+
 impl Lane {
-    /// A stream's groups in order, and its entries in the tables. Without `samples` only
+    /// A stream's groups in order, and its entries table by table. Without `samples` only
     /// what stands between them.
     pub(crate) fn open(
         number: u16,
@@ -86,7 +91,8 @@ impl Lane {
     ) -> Result<Lane> {
         let open =
             |group: &Group| Part::open(group, samples).with_context(|| group.name());
-        let parts = groups.iter().map(open).collect::<Result<Vec<_>>>()?;
+        let mut parts = groups.iter().map(open).collect::<Result<Vec<_>>>()?;
+        let entries = merge(place(entries, &mut parts)?);
         let mut lane = Lane {
             number,
             parts,
@@ -277,16 +283,18 @@ impl Part {
         };
         let bytes = match samples {
             false => Bytes::Left,
-            true if group.link_exists(stream::OFFSET) => Bytes::Varying {
-                all: Rows::new(group.dataset(stream::DATA)?)?,
-                offset: numbers(group, stream::OFFSET, &unsigned)?,
-                size: numbers(group, stream::SIZE, &unsigned)?,
-            },
+            true if group.link_exists(stream::OFFSET) => {
+                Bytes::Varying(Box::new(Varying {
+                    all: Rows::new(group.dataset(stream::DATA)?)?,
+                    offset: numbers(group, stream::OFFSET, &unsigned)?,
+                    size: numbers(group, stream::SIZE, &unsigned)?,
+                }))
+            }
             true => Bytes::Fixed(Rows::new(group.dataset(stream::DATA)?)?),
         };
         let stored = match &bytes {
             Bytes::Fixed(rows) => rows.len(),
-            Bytes::Varying { offset, size, .. } => offset.len().min(size.len()),
+            Bytes::Varying(varying) => varying.offset.len().min(varying.size.len()),
             Bytes::Left => u64::MAX,
         };
         let rows = row_count(group).min(stored);
@@ -336,7 +344,8 @@ impl Part {
     fn append_sample(&mut self, row: u64, out: &mut Vec<u8>) -> Result<()> {
         match &mut self.bytes {
             Bytes::Fixed(rows) => out.extend_from_slice(rows.row(row)?),
-            Bytes::Varying { all, offset, size } => {
+            Bytes::Varying(varying) => {
+                let Varying { all, offset, size } = varying.as_mut();
                 let (from, len) = (offset.word(row)?, size.word(row)?);
                 anyhow::ensure!(len <= MAX_PAYLOAD as u64, "a sample of {len} bytes");
                 all.append(from, from.saturating_add(len), out)?;
@@ -345,6 +354,56 @@ impl Part {
         }
         Ok(())
     }
+}
+
+/// Counts the rows that entries name over all groups of their stream, as each table counts
+/// those of the group that was written at its time.
+fn place(mut entries: Vec<Entry>, parts: &mut [Part]) -> Result<Vec<Entry>> {
+    if parts.len() < 2 {
+        return Ok(entries);
+    }
+    let mut firsts = Vec::new();
+    for part in parts.iter_mut() {
+        firsts.push(if part.time.len() > 0 { part.seq.word(0)? } else { 0 });
+    }
+    let (mut at, mut base, mut last) = (0, 0, (u8::MAX, 0));
+    for entry in &mut entries {
+        if last.0 != entry.table {
+            (at, base, last) = (0, 0, (entry.table, 0));
+        }
+        // Back to an earlier row, or on to numbers of the next group.
+        while at + 1 < parts.len()
+            && (entry.row < last.1
+                || entry.row > parts[at].time.len()
+                || entry.seq > firsts[at + 1] && parts[at + 1].time.len() > 0)
+        {
+            base += parts[at].time.len();
+            (at, last.1) = (at + 1, 0);
+        }
+        last.1 = entry.row;
+        entry.row += base;
+    }
+    Ok(entries)
+}
+
+/// Puts entries of several tables in one order, without changing the order within any:
+/// between tables the place decides, then the time.
+fn merge(entries: Vec<Entry>) -> Vec<Entry> {
+    let mut queues: Vec<VecDeque<Entry>> = vec![VecDeque::new(); TABLES.len()];
+    let n = entries.len();
+    for entry in entries {
+        queues[usize::from(entry.table)].push_back(entry);
+    }
+    let key = |queue: &VecDeque<Entry>| {
+        queue.front().map(|entry| (entry.row, entry.time, entry.table))
+    };
+    let mut merged = Vec::with_capacity(n);
+    while merged.len() < n {
+        let waiting = queues.iter_mut().filter(|queue| !queue.is_empty());
+        merged
+            .extend(waiting.min_by_key(|queue| key(queue)).and_then(VecDeque::pop_front));
+    }
+    merged
 }
 
 /// The tables that a file has.

@@ -6,23 +6,26 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use anyhow::Result;
-use hdf5::File;
+use hdf5::{File, Group};
 use libframe::clock::SECOND;
-use libframe::payload::Session;
+use libframe::ledger::SessionLedger;
+use libframe::payload::{Gap, Payload as _, Session};
 use libframe::wire::{Header, Kind, MAX_PAYLOAD, Record};
 
 use super::h5::{H5, H5Session};
 use super::lane::{Lane, What, tables};
 use super::table::{Entry, TABLES, Table, entries};
-use crate::recording::StreamInfo;
 
 /// Where to begin in a session, if not at its start.
 pub(crate) type From = Box<dyn Fn(&Session) -> Option<i64>>;
 
+/// The groups of each stream, by number.
+type Streams = Vec<(u16, Vec<Group>)>;
+
 /// Plays one session after another.
 pub(crate) struct Play {
     file: File,
-    sessions: VecDeque<(H5Session, Vec<(StreamInfo, Vec<hdf5::Group>)>)>,
+    sessions: VecDeque<(H5Session, Streams)>,
     /// How many sessions have been opened.
     opened: usize,
     tables: Vec<Option<Table>>,
@@ -42,6 +45,7 @@ struct Open {
     next_announcement: i64,
     /// Capture time so far.
     now: i64,
+    ledger: SessionLedger,
 }
 
 impl Play {
@@ -50,7 +54,7 @@ impl Play {
         for (place, session) in h5.sessions.iter().enumerate() {
             let mut streams = Vec::new();
             for stream in h5.streams_of(place) {
-                streams.push((stream.clone(), h5.groups(stream)?));
+                streams.push((stream.number, h5.groups(stream)?));
             }
             sessions.push_back((session.clone(), streams));
         }
@@ -69,6 +73,12 @@ impl Play {
     /// Begins each session that is not open yet a little before the time that `from` tells.
     pub(crate) fn start_at(&mut self, from: From) {
         self.from = Some(from);
+    }
+
+    /// Leaves out what is left of the session that is open.
+    pub(crate) fn skip_session(&mut self) -> bool {
+        self.open = None;
+        true
     }
 
     /// The next record.
@@ -104,13 +114,11 @@ impl Play {
                 by_stream.entry(stream).or_default().push(entry);
             }
         }
-        // Each table is in order already; between them the place decides, then the time.
-        by_stream.values_mut().for_each(|entries| merge(entries));
         self.opened += 1;
         let mut lanes = Vec::new();
-        for (stream, groups) in &streams {
-            let entries = by_stream.remove(&stream.number).unwrap_or_default();
-            lanes.push(Lane::open(stream.number, groups, entries, self.samples)?);
+        for (number, groups) in &streams {
+            let entries = by_stream.remove(number).unwrap_or_default();
+            lanes.push(Lane::open(*number, groups, entries, self.samples)?);
         }
         // The session itself, and streams of which there are no samples nor a description.
         for (number, entries) in by_stream {
@@ -130,27 +138,11 @@ impl Play {
     }
 }
 
-/// Puts entries of several tables in one order, without changing the order within any.
-fn merge(entries: &mut Vec<Entry>) {
-    let mut queues: Vec<VecDeque<Entry>> = vec![VecDeque::new(); TABLES.len()];
-    for entry in entries.drain(..) {
-        queues[usize::from(entry.table)].push_back(entry);
-    }
-    let key = |queue: &VecDeque<Entry>| {
-        queue.front().map(|entry| (entry.row, entry.time, entry.table))
-    };
-    loop {
-        let first =
-            queues.iter_mut().filter(|queue| !queue.is_empty()).min_by_key(|q| key(q));
-        let Some(entry) = first.and_then(VecDeque::pop_front) else { return };
-        entries.push(entry);
-    }
-}
-
 impl Open {
     fn new(session: H5Session, lanes: Vec<Lane>) -> Open {
         let described = (0..lanes.len()).filter(|at| lanes[*at].description().is_some());
-        let announcements = std::iter::once(None).chain(described.map(Some)).collect();
+        let announced = (!session.payload.is_empty()).then_some(None);
+        let announcements = announced.into_iter().chain(described.map(Some)).collect();
         let start = session.session.start_monotonic;
         let mut open = Open {
             session,
@@ -158,6 +150,7 @@ impl Open {
             announcements,
             next_announcement: start.saturating_add(SECOND),
             now: start,
+            ledger: SessionLedger::default(),
         };
         if open.was_joined_late() {
             // Only the first record of a session has its start as time; without it, a
@@ -197,11 +190,30 @@ impl Open {
                 let described =
                     lanes.filter(|at| self.lanes[*at].description().is_some());
                 self.announcements.extend(described.map(Some));
-                return Ok(Some(self.announce(None, payload)));
+                if !self.session.payload.is_empty() {
+                    return Ok(Some(self.announce(None, payload)));
+                }
             }
         }
-        let header = self.lanes[at].take(tables, payload)?;
-        Ok(header.map(|header| Header { session: self.session.tag, ..header }))
+        let Some(header) = self.lanes[at].take(tables, payload)? else { return Ok(None) };
+        if self.session.end.is_none() {
+            self.book(&header, payload);
+        }
+        Ok(Some(Header { session: self.session.tag, ..header }))
+    }
+
+    /// Counts what is given out of a session that has no totals.
+    fn book(&mut self, header: &Header, payload: &[u8]) {
+        let Some(stream) = self.ledger.stream(header.stream) else { return };
+        match header.kind {
+            Kind::DATA => drop(stream.take(header.seq, 1, header.time)),
+            Kind::GAP => {
+                if let Ok(gap) = Gap::from_bytes(payload) {
+                    stream.gap(&gap);
+                }
+            }
+            _ => {}
+        }
     }
 
     fn announce(&self, lane: Option<usize>, payload: &mut Vec<u8>) -> Header {
@@ -221,11 +233,15 @@ impl Open {
         Header { kind, flags: 0, stream, session, seq, time, sent: 0 }
     }
 
-    /// END as it came, if it did.
+    /// END as it came. One that was left out because the recorder was to stop, or began a
+    /// new file, is made up for; not one that never was.
     fn end(&self, payload: &mut Vec<u8>) -> Option<Header> {
-        let (_, bytes) = self.session.end.as_ref()?;
         payload.clear();
-        payload.extend_from_slice(bytes);
+        match (&self.session.end, self.session.end_reason.as_str()) {
+            (Some((_, bytes)), _) => payload.extend_from_slice(bytes),
+            (None, "" | "broke off" | "failed") => return None,
+            (None, reason) => payload.extend(self.ledger.end(reason).to_bytes()),
+        }
         let (session, time) = (self.session.tag, self.now);
         Some(Header {
             kind: Kind::END,

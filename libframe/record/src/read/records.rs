@@ -7,7 +7,7 @@ use libframe::decoder::Item;
 use libframe::payload::Session;
 use libframe::wire::{Header, Record};
 
-use super::frames::FrameReader;
+use super::frames::{self, FrameReader};
 use super::h5::H5;
 use super::play::Play;
 
@@ -51,6 +51,21 @@ impl Records {
             Source::H5(play) => play.start_at(Box::new(from)),
         }
         Ok(())
+    }
+
+    /// Leaves the rest of the session out. Returns false if it must be read through, since
+    /// records of another session may be among it.
+    pub fn skip_session(&mut self) -> Result<bool> {
+        match &mut self.source {
+            Source::H5(play) => Ok(play.skip_session()),
+            Source::Frames(path, reader) => match frames::has_one_session(path)? {
+                true => {
+                    **reader = FrameReader::at_end(path)?;
+                    Ok(true)
+                }
+                false => Ok(false),
+            },
+        }
     }
 
     /// The next record, or what could not be read; `None` after the last.

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use libframe::payload::Session;
+
+use crate::payload::Session;
 
 /// A time that a user gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Instant {
+pub enum Instant {
     /// ns after the session's start.
     After(i64),
     /// ns since 1970.
@@ -15,7 +16,8 @@ pub(crate) enum Instant {
 }
 
 impl Instant {
-    pub(crate) fn parse(text: &str) -> Result<Instant, String> {
+    /// Reads `10s`, or an RFC 3339 time.
+    pub fn parse(text: &str) -> Result<Instant, String> {
         let hint = "say 10s for a time after the start, or 2026-03-01T12:00:00Z";
         let relative = text.strip_prefix('+').unwrap_or(text);
         if let Ok(span) = relative.parse::<SignedDuration>() {
@@ -45,20 +47,21 @@ struct Start {
 }
 
 /// From one time to before another, in every session that comes by.
-#[derive(Debug)]
-pub(crate) struct TimeRange {
+#[derive(Clone, Debug)]
+pub struct TimeRange {
     from: Option<Instant>,
     to: Option<Instant>,
     starts: BTreeMap<u32, Start>,
 }
 
 impl TimeRange {
-    pub(crate) fn new(from: Option<Instant>, to: Option<Instant>) -> TimeRange {
+    /// From the first time to before the second; a bound that is not given is open.
+    pub fn new(from: Option<Instant>, to: Option<Instant>) -> TimeRange {
         TimeRange { from, to, starts: BTreeMap::new() }
     }
 
     /// Learns when a session began.
-    pub(crate) fn learn(&mut self, tag: u32, session: &Session) {
+    pub fn learn(&mut self, tag: u32, session: &Session) {
         if self.is_open() {
             return;
         }
@@ -70,14 +73,24 @@ impl TimeRange {
         self.starts.insert(tag, Start { monotonic, realtime });
     }
 
+    /// The bounds on the monotonic clock of a session.
+    pub fn bounds(&self, session: &Session) -> (Option<i64>, Option<i64>) {
+        let start = Start {
+            monotonic: session.start_monotonic,
+            realtime: session.start_realtime,
+        };
+        let [from, to] = [self.from, self.to].map(|at| Some(at?.in_session(&start)));
+        (from, to)
+    }
+
     /// Whether all times are in it.
-    pub(crate) fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         self.from.is_none() && self.to.is_none()
     }
 
     /// Whether a capture time is in it. Of a session whose start is not known yet,
     /// nothing is.
-    pub(crate) fn holds(&self, session: u32, time: i64) -> bool {
+    pub fn holds(&self, session: u32, time: i64) -> bool {
         if self.is_open() {
             return true;
         }

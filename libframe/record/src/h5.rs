@@ -1,0 +1,617 @@
+//! The calls of HDF5 that a recorder needs, made safe: an id is closed when it is dropped,
+//! and a code below zero is an error that says what the library says.
+
+#![allow(
+    unsafe_code,
+    reason = "chunks that are compressed already have no safe interface"
+)]
+
+use std::cell::Cell;
+use std::ffi::{CString, c_char, c_int, c_uint, c_void};
+use std::path::Path;
+use std::ptr;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use hdf5::sync::sync;
+use hdf5_sys::h5a::{H5Aclose, H5Acreate2, H5Adelete, H5Aexists, H5Aopen};
+use hdf5_sys::h5a::{H5Aget_type, H5Aread, H5Awrite};
+use hdf5_sys::h5d::{H5D_fill_time_t, H5Dcreate2, H5Dget_space, H5Dget_type, H5Dopen2};
+use hdf5_sys::h5d::{H5Dread, H5Dset_extent, H5Dwrite, H5Dwrite_chunk};
+use hdf5_sys::h5f::{H5F_libver_t, H5F_scope_t, H5Fcreate, H5Fflush, H5Fopen};
+use hdf5_sys::h5g::{H5G_info_t, H5Gcreate2, H5Gget_info, H5Gopen2};
+use hdf5_sys::h5i::{H5Idec_ref, hid_t};
+use hdf5_sys::h5l::{H5Lcreate_soft, H5Ldelete, H5Lexists, H5Lget_name_by_idx};
+use hdf5_sys::h5p;
+use hdf5_sys::h5s::{H5S_class_t, H5Screate, H5Screate_simple};
+use hdf5_sys::h5s::{H5Sget_simple_extent_dims, H5Sget_simple_extent_ndims};
+use hdf5_sys::h5t::{self, H5T_cset_t, H5T_str_t};
+use hdf5_sys::h5t::{H5Tcopy, H5Tget_size, H5Tset_cset, H5Tset_size, H5Tset_strpad};
+use libframe::schema::Dtype;
+
+use crate::driver::{self, Shared};
+
+/// The most dimensions that HDF5 has.
+const MAX_RANK: usize = 32;
+const DEFAULT: hid_t = 0;
+
+/// Type of the elements of a dataset or an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Type {
+    Number(Dtype),
+    /// Text of so many bytes, filled up with zeros.
+    Text(usize),
+}
+
+impl Type {
+    pub(crate) fn size(self) -> usize {
+        match self {
+            Type::Number(dtype) => dtype.size(),
+            Type::Text(len) => len,
+        }
+    }
+}
+
+/// A filter that a dataset's chunks went through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filter {
+    Shuffle(u32),
+    Deflate(u32),
+    Zstd(u32),
+}
+
+/// The number that is registered for Zstandard.
+const ZSTD: c_int = 32015;
+
+/// What an attribute holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Value<'a> {
+    I8(i8),
+    I32(i32),
+    U32(u32),
+    I64(i64),
+    U64(u64),
+    F64(f64),
+    Text(&'a str),
+    I32s(&'a [i32]),
+}
+
+/// An id of the library.
+#[derive(Debug)]
+struct Id(hid_t);
+
+impl Drop for Id {
+    fn drop(&mut self) {
+        // SAFETY: the id is ours, and nothing uses it any more.
+        sync(|| unsafe { H5Idec_ref(self.0) });
+    }
+}
+
+/// An id or another number that is negative on failure.
+fn check(code: impl Into<i64>, what: &str) -> Result<i64> {
+    let code = code.into();
+    if code >= 0 {
+        return Ok(code);
+    }
+    let why = sync(|| hdf5::Error::query().map(|err| err.to_string()));
+    Err(anyhow!("{}", why.unwrap_or_else(|_| "HDF5 does not say why".into())))
+        .with_context(|| format!("HDF5: {what}"))
+}
+
+fn id(code: hid_t, what: &str) -> Result<Id> {
+    check(code, what).map(Id)
+}
+
+/// Names come from pipes; a zero in one would end it.
+fn c_string(text: &str) -> CString {
+    CString::new(text.replace('\0', "_")).unwrap_or_default()
+}
+
+/// A file, and the group at its root.
+#[derive(Debug)]
+pub(crate) struct File {
+    file: Id,
+    root: Group,
+}
+
+impl File {
+    /// Makes a new file's structure.
+    pub(crate) fn create(path: &Path, on: &Shared) -> Result<File> {
+        File::with(path, on, |name, access| {
+            // SAFETY: a text, and property lists that are open.
+            unsafe { H5Fcreate(name, hdf5_sys::h5f::H5F_ACC_TRUNC, DEFAULT, access) }
+        })
+    }
+
+    /// Opens a file to go on writing it.
+    pub(crate) fn open(path: &Path, on: &Shared) -> Result<File> {
+        File::with(path, on, |name, access| {
+            // SAFETY: a text, and a property list that is open.
+            unsafe { H5Fopen(name, hdf5_sys::h5f::H5F_ACC_RDWR, access) }
+        })
+    }
+
+    fn with(
+        path: &Path,
+        on: &Shared,
+        open: impl FnOnce(*const c_char, hid_t) -> hid_t,
+    ) -> Result<File> {
+        let name = c_string(&path.to_string_lossy());
+        sync(|| {
+            let access = access()?;
+            let file = driver::with_file(access.0, on, || {
+                id(open(name.as_ptr(), access.0), "file")
+            })?;
+            // SAFETY: the file is open.
+            let root = id(unsafe { H5Gopen2(file.0, c"/".as_ptr(), DEFAULT) }, "root")?;
+            Ok(File { file, root: Group(root) })
+        })
+    }
+
+    pub(crate) fn root(&self) -> &Group {
+        &self.root
+    }
+
+    /// Gives everything that the library holds to the driver.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let local = H5F_scope_t::H5F_SCOPE_LOCAL;
+        // SAFETY: the file is open.
+        check(sync(|| unsafe { H5Fflush(self.file.0, local) }), "flush").map(drop)
+    }
+
+    /// Where the library believes that the file ends.
+    pub(crate) fn allocated(&self) -> Result<u64> {
+        sync(|| driver::allocated(self.file.0))
+    }
+}
+
+/// How files are opened: in the form of HDF5 1.8, that every program reads and that sums
+/// up its metadata, and without a cache of chunks, which we write past it.
+fn access() -> Result<Id> {
+    // SAFETY: the class is the library's own; the list is open and of this class.
+    unsafe {
+        let list = id(h5p::H5Pcreate(*hdf5::globals::H5P_FILE_ACCESS), "access list")?;
+        let (from, to) = (H5F_libver_t::H5F_LIBVER_V18, H5F_libver_t::H5F_LIBVER_V110);
+        check(h5p::H5Pset_libver_bounds(list.0, from, to), "versions")?;
+        check(h5p::H5Pset_cache(list.0, 0, 1, 0, 1.0), "cache")?;
+        Ok(list)
+    }
+}
+
+/// A group.
+#[derive(Debug)]
+pub(crate) struct Group(Id);
+
+impl Group {
+    pub(crate) fn create(&self, name: &str) -> Result<Group> {
+        let text = c_string(name);
+        // SAFETY: the group is open, and the text ends.
+        let group = sync(|| unsafe {
+            H5Gcreate2(self.0.0, text.as_ptr(), DEFAULT, DEFAULT, DEFAULT)
+        });
+        Ok(Group(id(group, name)?))
+    }
+
+    pub(crate) fn open(&self, name: &str) -> Result<Group> {
+        let text = c_string(name);
+        // SAFETY: the group is open, and the text ends.
+        let group = sync(|| unsafe { H5Gopen2(self.0.0, text.as_ptr(), DEFAULT) });
+        Ok(Group(id(group, name)?))
+    }
+
+    pub(crate) fn has(&self, name: &str) -> Result<bool> {
+        let text = c_string(name);
+        // SAFETY: the group is open, and the text ends.
+        let has = sync(|| unsafe { H5Lexists(self.0.0, text.as_ptr(), DEFAULT) });
+        Ok(check(has, name)? > 0)
+    }
+
+    /// The names in it.
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
+        // SAFETY: `H5G_info_t` is plain numbers.
+        let mut info: H5G_info_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the group is open, and `info` is ours to fill in.
+        check(sync(|| unsafe { H5Gget_info(self.0.0, &mut info) }), "group")?;
+        (0..info.nlinks).map(|at| self.name_at(at)).collect()
+    }
+
+    fn name_at(&self, at: u64) -> Result<String> {
+        let mut name = vec![0u8; 4096];
+        let by = hdf5_sys::h5::H5_index_t::H5_INDEX_NAME;
+        let order = hdf5_sys::h5::H5_iter_order_t::H5_ITER_INC;
+        // SAFETY: the group is open, and the buffer as long as we say.
+        let len = sync(|| unsafe {
+            let (to, len) = (name.as_mut_ptr().cast(), name.len());
+            H5Lget_name_by_idx(self.0.0, c".".as_ptr(), by, order, at, to, len, DEFAULT)
+        });
+        name.truncate(check(len as i64, "name")? as usize);
+        Ok(String::from_utf8_lossy(&name).into_owned())
+    }
+
+    pub(crate) fn delete(&self, name: &str) -> Result<()> {
+        let text = c_string(name);
+        // SAFETY: the group is open, and the text ends.
+        check(sync(|| unsafe { H5Ldelete(self.0.0, text.as_ptr(), DEFAULT) }), name)?;
+        Ok(())
+    }
+
+    /// Another name for what is at `target`.
+    pub(crate) fn link(&self, target: &str, name: &str) -> Result<()> {
+        let (to, text) = (c_string(target), c_string(name));
+        // SAFETY: the group is open, and the texts end.
+        let made = sync(|| unsafe {
+            H5Lcreate_soft(to.as_ptr(), self.0.0, text.as_ptr(), DEFAULT, DEFAULT)
+        });
+        check(made, name).map(drop)
+    }
+
+    /// Sets an attribute, in place where it is there already.
+    pub(crate) fn set(&self, name: &str, value: Value<'_>) -> Result<()> {
+        let mut one = [0; 8];
+        let (kind, dims, bytes) = value.parts(&mut one);
+        let text = c_string(name);
+        sync(|| {
+            // SAFETY: the group is open, the text ends, and the bytes are as many as the
+            // type and the dimensions ask for.
+            unsafe {
+                let there = check(H5Aexists(self.0.0, text.as_ptr()), name)? > 0;
+                if there && matches!(kind, Type::Number(_)) && dims.is_none() {
+                    let attr = id(H5Aopen(self.0.0, text.as_ptr(), DEFAULT), name)?;
+                    let kind = type_id(kind)?;
+                    let written = H5Awrite(attr.0, kind.0, bytes.as_ptr().cast());
+                    return check(written, name).map(drop);
+                }
+                if there {
+                    check(H5Adelete(self.0.0, text.as_ptr()), name)?;
+                }
+                let (kind, space) = (type_id(kind)?, space(dims.as_slice(), None)?);
+                let (at, kind, space) = (self.0.0, kind.0, space.0);
+                let attr = H5Acreate2(at, text.as_ptr(), kind, space, DEFAULT, DEFAULT);
+                let attr = check(attr, name)?;
+                let written = check(H5Awrite(attr, kind, bytes.as_ptr().cast()), name);
+                H5Aclose(attr);
+                written.map(drop)
+            }
+        })
+    }
+
+    pub(crate) fn unset(&self, name: &str) -> Result<()> {
+        let text = c_string(name);
+        // SAFETY: the group is open, and the text ends.
+        sync(|| unsafe {
+            if check(H5Aexists(self.0.0, text.as_ptr()), name)? > 0 {
+                check(H5Adelete(self.0.0, text.as_ptr()), name)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A whole number of an attribute.
+    pub(crate) fn number(&self, name: &str) -> Result<i64> {
+        let mut value = 0i64;
+        // SAFETY: one i64 is what is asked for, and ours to fill in.
+        self.attribute(name, |attr| unsafe {
+            let to = (&raw mut value).cast();
+            check(H5Aread(attr.0, *h5t::H5T_STD_I64LE, to), name)
+        })?;
+        Ok(value)
+    }
+
+    /// A text of an attribute.
+    pub(crate) fn text(&self, name: &str) -> Result<String> {
+        self.attribute(name, |attr| {
+            // SAFETY: the attribute is open, and the buffer as long as its type.
+            unsafe {
+                let kind = id(H5Aget_type(attr.0), name)?;
+                let mut bytes = vec![0u8; H5Tget_size(kind.0)];
+                check(H5Aread(attr.0, kind.0, bytes.as_mut_ptr().cast()), name)?;
+                let end = bytes.iter().position(|byte| *byte == 0);
+                bytes.truncate(end.unwrap_or(bytes.len()));
+                Ok(String::from_utf8_lossy(&bytes).into_owned())
+            }
+        })
+    }
+
+    fn attribute<T>(&self, name: &str, read: impl FnOnce(&Id) -> Result<T>) -> Result<T> {
+        let text = c_string(name);
+        sync(|| {
+            // SAFETY: the group is open, and the text ends.
+            let attr = id(unsafe { H5Aopen(self.0.0, text.as_ptr(), DEFAULT) }, name)?;
+            read(&attr)
+        })
+    }
+
+    /// A dataset of fixed size with its content, in place of what had its name.
+    pub(crate) fn put(
+        &self,
+        name: &str,
+        kind: Type,
+        dims: &[u64],
+        bytes: &[u8],
+    ) -> Result<()> {
+        let wanted = dims.iter().product::<u64>() * kind.size() as u64;
+        if wanted != bytes.len() as u64 {
+            bail!("{name}: {} bytes where {wanted} belong", bytes.len());
+        }
+        if self.has(name)? {
+            self.delete(name)?;
+        }
+        let text = c_string(name);
+        sync(|| {
+            let (kind, space) = (type_id(kind)?, space(dims, None)?);
+            let at = self.0.0;
+            // SAFETY: all ids are open, the text ends, and the bytes are as many as the
+            // type and the dimensions ask for.
+            unsafe {
+                let (name_at, kind, space) = (text.as_ptr(), kind.0, space.0);
+                let set = H5Dcreate2(at, name_at, kind, space, DEFAULT, DEFAULT, DEFAULT);
+                let set = id(set, name)?;
+                let from = bytes.as_ptr().cast();
+                check(H5Dwrite(set.0, kind, DEFAULT, DEFAULT, DEFAULT, from), name)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A dataset without rows, that grows.
+    pub(crate) fn dataset(
+        &self,
+        name: &str,
+        kind: Type,
+        row: &[u64],
+        chunk: u64,
+        filters: &[Filter],
+    ) -> Result<Dataset> {
+        let text = c_string(name);
+        let dims = |rows: u64| -> Vec<u64> { [&[rows], row].concat() };
+        sync(|| {
+            let properties = properties(&dims(chunk), filters)?;
+            let most = dims(u64::MAX);
+            let (kind, space) = (type_id(kind)?, space(&dims(0), Some(&most))?);
+            let (at, list) = (self.0.0, properties.0);
+            // SAFETY: all ids are open, and the text ends.
+            let set = unsafe {
+                let (kind, space) = (kind.0, space.0);
+                H5Dcreate2(at, text.as_ptr(), kind, space, DEFAULT, list, DEFAULT)
+            };
+            let set = id(set, name)?;
+            Ok(Dataset { set, row: row.to_vec(), chunk, rows: Cell::new(0) })
+        })
+    }
+
+    /// A dataset that was made by [`Group::dataset`].
+    pub(crate) fn reopen(&self, name: &str) -> Result<Dataset> {
+        let text = c_string(name);
+        sync(|| {
+            // SAFETY: the group is open, and the text ends.
+            let set = id(unsafe { H5Dopen2(self.0.0, text.as_ptr(), DEFAULT) }, name)?;
+            let dims = set.dims()?;
+            let (rows, row) = dims.split_first().context("a dataset without rows")?;
+            let chunk = set.chunk(dims.len())?;
+            Ok(Dataset { rows: Cell::new(*rows), row: row.to_vec(), chunk, set })
+        })
+    }
+
+    /// All bytes of a small dataset.
+    pub(crate) fn bytes(&self, name: &str) -> Result<Vec<u8>> {
+        let text = c_string(name);
+        sync(|| {
+            // SAFETY: the ids are open, and the buffer as long as type and space ask for.
+            unsafe {
+                let set = id(H5Dopen2(self.0.0, text.as_ptr(), DEFAULT), name)?;
+                let kind = id(H5Dget_type(set.0), name)?;
+                let n: u64 = set.dims()?.iter().product();
+                let mut bytes = vec![0u8; n as usize * H5Tget_size(kind.0)];
+                let to = bytes.as_mut_ptr().cast();
+                check(H5Dread(set.0, kind.0, DEFAULT, DEFAULT, DEFAULT, to), name)?;
+                Ok(bytes)
+            }
+        })
+    }
+}
+
+impl Id {
+    /// The dimensions of a dataset.
+    fn dims(&self) -> Result<Vec<u64>> {
+        // SAFETY: the dataset is open, and there is room for all dimensions there can be.
+        unsafe {
+            let space = id(H5Dget_space(self.0), "space")?;
+            let rank = check(H5Sget_simple_extent_ndims(space.0), "rank")? as usize;
+            let mut dims = vec![0; rank.min(MAX_RANK)];
+            let to = dims.as_mut_ptr();
+            check(H5Sget_simple_extent_dims(space.0, to, ptr::null_mut()), "dimensions")?;
+            Ok(dims)
+        }
+    }
+
+    /// Rows in a chunk of a dataset of this rank.
+    fn chunk(&self, rank: usize) -> Result<u64> {
+        let mut dims = [0; MAX_RANK];
+        // SAFETY: the dataset is open, and there is room for all dimensions there can be.
+        unsafe {
+            let list = id(hdf5_sys::h5d::H5Dget_create_plist(self.0), "properties")?;
+            let rank = rank.min(MAX_RANK) as c_int;
+            check(h5p::H5Pget_chunk(list.0, rank, dims.as_mut_ptr()), "chunk")?;
+        }
+        Ok(dims[0].max(1))
+    }
+}
+
+impl Value<'_> {
+    /// Its type, its length if it is a list, and its bytes.
+    fn parts<'a>(&'a self, one: &'a mut [u8; 8]) -> (Type, Option<u64>, Vec<u8>) {
+        let mut number = |dtype, bytes: &[u8]| {
+            one[..bytes.len()].copy_from_slice(bytes);
+            (Type::Number(dtype), None, one[..bytes.len()].to_vec())
+        };
+        match self {
+            Value::I8(n) => number(Dtype::I8, &n.to_le_bytes()),
+            Value::I32(n) => number(Dtype::I32, &n.to_le_bytes()),
+            Value::U32(n) => number(Dtype::U32, &n.to_le_bytes()),
+            Value::I64(n) => number(Dtype::I64, &n.to_le_bytes()),
+            Value::U64(n) => number(Dtype::U64, &n.to_le_bytes()),
+            Value::F64(n) => number(Dtype::F64, &n.to_le_bytes()),
+            // A type of no bytes there is not.
+            Value::Text("") => (Type::Text(1), None, vec![0]),
+            Value::Text(text) => (Type::Text(text.len()), None, text.as_bytes().to_vec()),
+            Value::I32s(list) => {
+                let bytes = list.iter().flat_map(|n| n.to_le_bytes()).collect();
+                (Type::Number(Dtype::I32), Some(list.len() as u64), bytes)
+            }
+        }
+    }
+}
+
+/// A dataset that grows by chunks which are compressed already.
+#[derive(Debug)]
+pub(crate) struct Dataset {
+    set: Id,
+    /// The dimensions of a row.
+    row: Vec<u64>,
+    /// Rows in a chunk.
+    chunk: u64,
+    rows: Cell<u64>,
+}
+
+impl Dataset {
+    pub(crate) fn chunk(&self) -> u64 {
+        self.chunk
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows.get()
+    }
+
+    /// Makes it at least so long.
+    pub(crate) fn grow(&self, rows: u64) -> Result<()> {
+        if rows <= self.rows.get() {
+            return Ok(());
+        }
+        let dims = [&[rows], &self.row[..]].concat();
+        // SAFETY: the dataset is open, and has this many dimensions.
+        check(sync(|| unsafe { H5Dset_extent(self.set.0, dims.as_ptr()) }), "extent")?;
+        self.rows.set(rows);
+        Ok(())
+    }
+
+    /// Writes a chunk that went through the filters but those in `skipped`.
+    pub(crate) fn write_chunk(&self, at: u64, skipped: u32, bytes: &[u8]) -> Result<()> {
+        let offset = self.offset(at);
+        // SAFETY: the dataset is open and has this many dimensions, and the bytes are as
+        // many as we say.
+        let written = sync(|| unsafe {
+            let (offset, from) = (offset.as_ptr(), bytes.as_ptr().cast());
+            H5Dwrite_chunk(self.set.0, DEFAULT, skipped, offset, bytes.len(), from)
+        });
+        check(written, "chunk").map(drop)
+    }
+
+    /// Reads a chunk as it is in the file, and which filters it did not go through.
+    pub(crate) fn read_chunk(&self, at: u64) -> Result<(u32, Vec<u8>)> {
+        let offset = self.offset(at);
+        let (mut skipped, mut size) = (0, 0);
+        sync(|| {
+            // SAFETY: the dataset is open and has this many dimensions, and the buffer is
+            // as long as the library says that the chunk is.
+            unsafe {
+                let from = offset.as_ptr();
+                let got = H5Dget_chunk_storage_size(self.set.0, from, &mut size);
+                check(got, "size of a chunk")?;
+                let mut bytes = vec![0u8; size as usize];
+                let to = bytes.as_mut_ptr().cast();
+                let read = H5Dread_chunk(self.set.0, DEFAULT, from, &mut skipped, to);
+                check(read, "chunk")?;
+                Ok((skipped, bytes))
+            }
+        })
+    }
+
+    fn offset(&self, at: u64) -> Vec<u64> {
+        let mut offset = vec![0; self.row.len() + 1];
+        offset[0] = at * self.chunk;
+        offset
+    }
+}
+
+unsafe extern "C" {
+    // Both as 1.10 and 1.12 have them; the bindings lack the one and rename the other.
+    fn H5Dget_chunk_storage_size(set: hid_t, offset: *const u64, size: *mut u64)
+    -> c_int;
+    fn H5Dread_chunk(
+        set: hid_t,
+        transfer: hid_t,
+        offset: *const u64,
+        filters: *mut u32,
+        to: *mut c_void,
+    ) -> c_int;
+}
+
+fn type_id(kind: Type) -> Result<Id> {
+    // SAFETY: the library's types are there once it is open, which `sync` sees to; the
+    // copy is ours.
+    sync(|| unsafe {
+        let base = match kind {
+            Type::Text(_) => *h5t::H5T_C_S1,
+            Type::Number(dtype) => match dtype {
+                Dtype::U8 => *h5t::H5T_STD_U8LE,
+                Dtype::I8 => *h5t::H5T_STD_I8LE,
+                Dtype::U16 => *h5t::H5T_STD_U16LE,
+                Dtype::I16 => *h5t::H5T_STD_I16LE,
+                Dtype::U32 => *h5t::H5T_STD_U32LE,
+                Dtype::I32 => *h5t::H5T_STD_I32LE,
+                Dtype::U64 => *h5t::H5T_STD_U64LE,
+                Dtype::I64 => *h5t::H5T_STD_I64LE,
+                Dtype::F32 => *h5t::H5T_IEEE_F32LE,
+                Dtype::F64 => *h5t::H5T_IEEE_F64LE,
+            },
+        };
+        let copy = id(H5Tcopy(base), "type")?;
+        if let Type::Text(len) = kind {
+            check(H5Tset_size(copy.0, len.max(1)), "text")?;
+            check(H5Tset_cset(copy.0, H5T_cset_t::H5T_CSET_UTF8), "text")?;
+            check(H5Tset_strpad(copy.0, H5T_str_t::H5T_STR_NULLPAD), "text")?;
+        }
+        Ok(copy)
+    })
+}
+
+fn space(dims: &[u64], most: Option<&[u64]>) -> Result<Id> {
+    let most = most.map_or(ptr::null(), <[u64]>::as_ptr);
+    // SAFETY: both lists have as many dimensions as we say.
+    let space = sync(|| unsafe {
+        match dims {
+            [] => H5Screate(H5S_class_t::H5S_SCALAR),
+            dims => H5Screate_simple(dims.len() as c_int, dims.as_ptr(), most),
+        }
+    });
+    id(space, "space")
+}
+
+/// How a dataset is laid out.
+fn properties(chunk: &[u64], filters: &[Filter]) -> Result<Id> {
+    // SAFETY: the class is the library's own, the list is open, and each array is as long
+    // as we say.
+    unsafe {
+        let list = id(h5p::H5Pcreate(*hdf5::globals::H5P_DATASET_CREATE), "properties")?;
+        let rank = chunk.len() as c_int;
+        check(h5p::H5Pset_chunk(list.0, rank, chunk.as_ptr()), "chunk")?;
+        // What we do not write there is none of, so filling it is lost work.
+        let never = H5D_fill_time_t::H5D_FILL_TIME_NEVER;
+        check(h5p::H5Pset_fill_time(list.0, never), "fill time")?;
+        for filter in filters {
+            let (number, setting): (c_int, c_uint) = match *filter {
+                Filter::Shuffle(_) => {
+                    // The library finds out the size of a number itself.
+                    check(h5p::H5Pset_shuffle(list.0), "shuffle")?;
+                    continue;
+                }
+                Filter::Deflate(level) => (hdf5_sys::h5z::H5Z_FILTER_DEFLATE, level),
+                Filter::Zstd(level) => (ZSTD, level),
+            };
+            // Optional, or the library refuses a filter that it has not.
+            let flags = hdf5_sys::h5z::H5Z_FLAG_OPTIONAL;
+            let set = h5p::H5Pset_filter(list.0, number, flags, 1, &setting);
+            check(set, "filter")?;
+        }
+        Ok(list)
+    }
+}

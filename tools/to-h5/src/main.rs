@@ -1,0 +1,251 @@
+//! Record to HDF5, so that no crash loses what was recorded.
+
+mod file_name;
+mod limit;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread::{Builder, JoinHandle};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::{Parser, ValueEnum};
+use libframe::catalog::Catalog;
+use libframe::clock::Clock;
+use libframe::payload::{Payload as _, Stats};
+use libframe::tool::{self, Account, Ended, Sink};
+use libframe::wire::{Header, Kind, Record};
+use libframe_record::{Compress, Fsync, Options, Recorder, broken_off};
+
+use crate::file_name::FileName;
+use crate::limit::{Rotate, free_space};
+
+const EXAMPLES: &str = "Examples:
+  sim-src glove -n 500 --rate max | to-h5 session.h5
+  sim-src glove camera --duration 1s | to-h5 'session_%Y-%m-%d_%H-%M-%S.h5' --rotate 1h";
+
+/// Record to HDF5, so that no crash loses what was recorded.
+///
+/// The file can be read while it grows, by h5py, MATLAB and all else that reads HDF5. What
+/// it lacks is in a folder beside it, FILE.journal: after a crash or a full disk,
+/// 'repair-frames FILE' brings it up to date. framepipe-h5(5) tells what is where in it.
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLES)]
+struct Args {
+    /// The recording; '%Y-%m-%d_%H-%M-%S' and the like become the local time
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Write over a file of this name
+    #[arg(long)]
+    force: bool,
+
+    /// Bring the file up to date at this interval
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = tool::parse_duration)]
+    flush: i64,
+
+    /// Begin a new file after this time or size, like 1h or 10GiB: the name's next time,
+    /// or '-001' behind it
+    #[arg(long, value_name = "LIMIT", value_parser = Rotate::parse)]
+    rotate: Option<Rotate>,
+
+    /// Stop before the disk has less free space than this
+    #[arg(long, value_name = "SIZE", value_parser = tool::parse_size)]
+    min_free: Option<u64>,
+
+    /// When data must be on the disk itself: 'none' is safe against a kill, 'interval'
+    /// against a power cut up to the last --flush, 'always' up to the last write
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::None)]
+    fsync: When,
+
+    /// How samples are compressed: none, deflate:1 to 9, or zstd:1 to 19, which readers
+    /// need a plug-in for (Python: hdf5plugin)
+    #[arg(long, value_name = "METHOD", default_value = "deflate:1")]
+    compress: Compress,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum When {
+    None,
+    Interval,
+    Always,
+}
+
+fn main() -> ExitCode {
+    tool::sink::<ToH5>()
+}
+
+struct ToH5 {
+    name: FileName,
+    options: Options,
+    flush: i64,
+    rotate: Option<Rotate>,
+    min_free: Option<u64>,
+    clock: Clock,
+    recorder: Option<Recorder>,
+    /// When the file was begun, and when it is brought up to date next.
+    begun: i64,
+    next_commit: i64,
+    /// The file before, which is being completed.
+    closing: Option<JoinHandle<Result<()>>>,
+    /// The session of the last record.
+    session: u32,
+}
+
+impl Sink for ToH5 {
+    type Args = Args;
+
+    fn open(args: Args) -> Result<ToH5> {
+        let fsync = match args.fsync {
+            When::None => Fsync::None,
+            When::Interval => Fsync::Interval,
+            When::Always => Fsync::Always,
+        };
+        let options = Options { compress: args.compress, fsync };
+        let mut name = FileName::new(args.file)?;
+        let path = name.first()?;
+        let clock = Clock::system();
+        let now = clock.now();
+        let mut tool = ToH5 {
+            name,
+            options,
+            flush: args.flush,
+            rotate: args.rotate,
+            min_free: args.min_free,
+            clock,
+            recorder: None,
+            begun: now,
+            next_commit: now.saturating_add(args.flush),
+            closing: None,
+            session: 0,
+        };
+        tell_broken_off(&path);
+        tool.check_space(&path)?;
+        tool.recorder = Some(Recorder::create(&path, options, args.force)?);
+        Ok(tool)
+    }
+
+    fn record(&mut self, record: Record<'_>, _catalog: &Catalog) -> Result<()> {
+        self.session = record.header.session;
+        self.recorder()?.record(&record)
+    }
+
+    fn stats(&mut self, stats: &Stats) -> Result<()> {
+        let (kind, session, time) = (Kind::STATS, self.session, stats.to);
+        let header =
+            Header { kind, flags: 0, stream: 0, session, seq: 0, time, sent: time };
+        self.recorder()?.record(&Record::new(header, &stats.to_bytes()))
+    }
+
+    fn deadline(&self) -> Option<i64> {
+        Some(self.next_commit)
+    }
+
+    fn tick(&mut self, now: i64) -> Result<()> {
+        self.next_commit = now.saturating_add(self.flush.max(1));
+        self.recorder()?.commit()?;
+        let path = self.recorder()?.path().to_owned();
+        if let Err(err) = self.check_space(&path) {
+            self.complete("disk nearly full")?;
+            return Err(err);
+        }
+        match self.rotate {
+            Some(Rotate::Time(time)) if now >= self.begun.saturating_add(time) => {
+                self.begin_next(now)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let recorder = self.recorder()?;
+        recorder.flush()?;
+        let (committed, more) = (recorder.committed(), recorder.uncommitted());
+        match self.rotate {
+            Some(Rotate::Size(size)) if committed >= size => {
+                let now = self.clock.now();
+                self.begin_next(now)
+            }
+            // What it will be compressed to shows only once it is in the file.
+            Some(Rotate::Size(size)) if committed + more >= size && more >= size / 16 => {
+                self.recorder()?.commit()
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn end(&mut self, ended: &Ended<'_>) -> Result<()> {
+        if ended.broke_off.is_some() {
+            return Ok(());
+        }
+        let (kind, session, now) = (Kind::END, ended.session, self.clock.now());
+        let payload = ended.ledger.end(ended.reason).to_bytes();
+        let header =
+            Header { kind, flags: 0, stream: 0, session, seq: 0, time: now, sent: now };
+        self.recorder()?.record(&Record::new(header, &payload))
+    }
+
+    fn close(&mut self, _account: &Account) -> Result<()> {
+        self.complete("broke off")
+    }
+}
+
+impl ToH5 {
+    fn recorder(&mut self) -> Result<&mut Recorder> {
+        self.recorder.as_mut().context("the recording is closed")
+    }
+
+    /// Closes the file that is being written, and the one before.
+    fn complete(&mut self, reason: &str) -> Result<()> {
+        let closed =
+            self.recorder.take().map_or(Ok(()), |recorder| recorder.close(reason));
+        self.wait_for_last()?;
+        closed
+    }
+
+    /// Goes on in a new file. The old one is completed meanwhile.
+    fn begin_next(&mut self, now: i64) -> Result<()> {
+        self.wait_for_last()?;
+        let path = self.name.next()?;
+        let options = self.options;
+        let next = self.recorder()?.next(&path, options)?;
+        let Some(old) = self.recorder.replace(next) else { return Ok(()) };
+        self.begun = now;
+        let close = move || old.close("rotated");
+        self.closing = Some(Builder::new().name("closing".into()).spawn(close)?);
+        Ok(())
+    }
+
+    fn wait_for_last(&mut self) -> Result<()> {
+        match self.closing.take().map(JoinHandle::join) {
+            Some(Err(_)) => Err(anyhow!("the thread that closes a file panicked")),
+            Some(Ok(result)) => result,
+            None => Ok(()),
+        }
+    }
+
+    fn check_space(&self, path: &Path) -> Result<()> {
+        let Some(wanted) = self.min_free else { return Ok(()) };
+        let free = free_space(path)?;
+        if free < wanted {
+            bail!(
+                "{}: {free} bytes are free on its disk, and --min-free is {wanted}; \
+                 recording stopped, and what was accepted is in the file",
+                path.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Says which recordings here can be repaired.
+fn tell_broken_off(path: &Path) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    for other in broken_off(folder.unwrap_or(Path::new("."))) {
+        if other != path {
+            let other = other.display();
+            eprintln!(
+                "to-h5: {other} broke off; to bring it up to date: repair-frames {other}"
+            );
+        }
+    }
+}
