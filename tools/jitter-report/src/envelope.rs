@@ -3,12 +3,14 @@
 //! How long a stream will be is not known at its start, so parts are narrow at first and
 //! joined in pairs whenever there are too many.
 
-use crate::intervals::Exact;
+use crate::intervals::{ESCAPE, Exact};
 
 /// There are at most so many parts, and at least half as many once the stream is long.
 const MAX_BINS: usize = 512;
 /// So many parts are never too many.
 const FEW: u64 = 16;
+/// So many intervals are enough for a part's median.
+const MANY: usize = 4096;
 /// Width of a part at first, ns.
 const FIRST_WIDTH: u64 = 1 << 16;
 
@@ -116,32 +118,30 @@ impl Envelope {
         }
     }
 
-    /// The median of each part that has any interval.
+    /// The median of each part that has any interval; of a part with very many, that of
+    /// some at even distances, which no drawing tells apart.
     pub(crate) fn medians(&self, all: &Exact) -> Vec<Option<i64>> {
-        let mut medians = Vec::with_capacity(self.bins.len());
         let mut scratch = Vec::new();
-        let (mut bins, mut left) = (self.bins.iter(), 0);
-        let mut next = |left: &mut u64, medians: &mut Vec<Option<i64>>| {
-            while *left == 0 {
-                let Some(bin) = bins.next() else { return };
-                *left = bin.count;
-                if bin.count == 0 {
-                    medians.push(None);
+        let (mut narrow, mut wide) = (&all.narrow[..], all.wide.iter());
+        let mut median_of = |bin: &Bin| {
+            let n = (bin.count as usize).min(narrow.len());
+            let (part, rest) = narrow.split_at(n);
+            narrow = rest;
+            scratch.clear();
+            // Parts hold the intervals in the order they came, and so do both stores.
+            match part.contains(&ESCAPE) {
+                true => scratch.extend(part.iter().filter_map(|ns| match *ns {
+                    ESCAPE => wide.next().map(|interval| interval.ns),
+                    ns => Some(i64::from(ns)),
+                })),
+                false => {
+                    let some = part.iter().step_by(n.div_ceil(MANY).max(1));
+                    scratch.extend(some.map(|ns| i64::from(*ns)));
                 }
             }
+            median(&mut scratch)
         };
-        next(&mut left, &mut medians);
-        // Parts hold the intervals in the order they came, so one walk serves them all.
-        all.for_each(|interval| {
-            scratch.push(interval.ns);
-            left = left.saturating_sub(1);
-            if left == 0 {
-                medians.push(median(&mut scratch));
-                scratch.clear();
-                next(&mut left, &mut medians);
-            }
-        });
-        medians
+        self.bins.iter().map(&mut median_of).collect()
     }
 }
 

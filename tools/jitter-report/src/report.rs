@@ -228,7 +228,8 @@ pub(crate) struct OverTimeReport {
     pub(crate) width_ns: u64,
     pub(crate) count: Vec<u64>,
     pub(crate) min_ns: Vec<Option<i64>>,
-    /// Null throughout where intervals were counted and not kept.
+    /// In a part of more than 4096 intervals, of that many at even distances. Null throughout
+    /// where intervals were counted and not kept.
     pub(crate) median_ns: Vec<Option<i64>>,
     pub(crate) mean_ns: Vec<Option<f64>>,
     pub(crate) max_ns: Vec<Option<i64>>,

@@ -1,13 +1,16 @@
 //! Order statistics: the k-th smallest of millions of intervals, without sorting them.
 //!
-//! Two passes count by the upper and then by the lower half of each number, so the time
-//! does not depend on how the intervals are spread, and none is moved.
+//! A pass counts by the upper bits of what each is over the least, in a table that stays in
+//! the nearest cache; the next looks only into those buckets that a rank fell into. Two
+//! passes do for a steady stream and three for any, and no interval is moved.
 
 use crate::intervals::{ESCAPE, Exact};
 
 /// From this many on, counting is faster than sorting.
 const COUNT_FROM: usize = 1 << 14;
-const HALF: usize = 1 << 16;
+/// Bits that one pass tells apart.
+const BITS: u32 = 12;
+const BUCKETS: usize = 1 << BITS;
 
 /// Where a percentile lies among sorted values.
 #[derive(Clone, Copy, Debug)]
@@ -74,91 +77,138 @@ pub(crate) fn order_statistics(all: &Exact, ranks: &[u64]) -> Vec<i64> {
     ranks.iter().map(value).collect()
 }
 
-/// The intervals that are a u32, counted by their upper half.
+/// The intervals that are a u32.
 struct Counted<'a> {
     narrow: &'a [u32],
     /// Kept apart for the step of their number, though they are a u32 as well.
     others: Vec<u32>,
-    /// Places in `narrow` that stand for one kept apart.
-    escapes: u32,
-    upper: Vec<u32>,
+    min: u32,
+    /// Bits that the least of the upper bits lies over.
+    shift: u32,
+}
+
+/// Buckets that are looked into: counts of what is in each by the next bits.
+struct Table {
+    counts: Vec<u32>,
+    /// The next table of those in a bucket, from 1; 0: no rank is there.
+    next: Vec<u8>,
+}
+
+impl Table {
+    fn new() -> Table {
+        Table { counts: vec![0; BUCKETS], next: vec![0; BUCKETS] }
+    }
+}
+
+/// Where a rank was found to be so far.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    table: usize,
+    /// Of those in the table.
+    rank: u64,
+    /// What is known of the value, over the least.
+    value: u32,
 }
 
 impl<'a> Counted<'a> {
     fn new(all: &'a Exact, fits: impl Fn(i64) -> bool) -> Counted<'a> {
         let others = all.wide.iter().filter(|wide| fits(wide.ns));
         let others: Vec<u32> = others.map(|wide| wide.ns as u32).collect();
-        let mut upper = vec![0; HALF];
-        let mut second = vec![0; HALF];
-        // Neighbours are mostly alike, and a count must be stored before it is read again:
-        // two tables in turns do not wait for each other.
-        let (pairs, rest) = all.narrow.as_chunks::<2>();
-        for [one, other] in pairs {
-            upper[(one >> 16) as usize] += 1;
-            second[(other >> 16) as usize] += 1;
+        let (mut min, mut max) = (u32::MAX, 0);
+        for &ns in all.narrow.iter().chain(&others) {
+            min = min.min(ns);
+            // What stands for another is no interval.
+            max = max.max(if ns == ESCAPE { 0 } else { ns });
         }
-        for ns in rest.iter().chain(&others) {
-            upper[(ns >> 16) as usize] += 1;
-        }
-        upper.iter_mut().zip(&second).for_each(|(sum, n)| *sum += n);
-        let escapes = all.wide.len() as u32;
-        upper[HALF - 1] -= escapes;
-        Counted { narrow: &all.narrow, others, escapes, upper }
+        let bits = u32::BITS - max.saturating_sub(min).leading_zeros();
+        Counted { narrow: &all.narrow, others, min, shift: bits.saturating_sub(BITS) }
     }
 
     fn values(&self, ranks: &[u64]) -> Vec<i64> {
-        let mut found: Vec<(usize, u64)> = Vec::with_capacity(ranks.len());
-        let (mut bucket, mut before) = (0, 0u64);
-        for rank in ranks {
-            while bucket < HALF && before + u64::from(self.upper[bucket]) <= *rank {
-                before += u64::from(self.upper[bucket]);
-                bucket += 1;
+        let new = |rank: &u64| Found { table: 0, rank: *rank, value: 0 };
+        let mut found: Vec<Found> = ranks.iter().map(new).collect();
+        // The tables of each pass, and how far their bits are shifted.
+        let mut passes = vec![(vec![Table::new()], self.shift)];
+        loop {
+            self.count(&mut passes);
+            let Some((tables, shift)) = passes.last_mut() else { break };
+            for found in &mut found {
+                let (bucket, before) = nth(&tables[found.table].counts, found.rank);
+                found.rank -= before;
+                found.value |= (bucket as u32) << *shift;
             }
-            found.push((bucket.min(HALF - 1), rank - before));
+            if *shift == 0 {
+                break;
+            }
+            let next_shift = shift.saturating_sub(BITS);
+            let mut next = Vec::new();
+            for found in &mut found {
+                let bucket = (found.value >> *shift) as usize & (BUCKETS - 1);
+                let slot = &mut tables[found.table].next[bucket];
+                if *slot == 0 {
+                    next.push(Table::new());
+                    *slot = next.len() as u8;
+                }
+                found.table = usize::from(*slot) - 1;
+            }
+            passes.push((next, next_shift));
         }
-        let tables = self.count_lower(found.iter().map(|(bucket, _)| *bucket));
-        let value = |(bucket, rank): &(usize, u64)| {
-            let table = tables.iter().find(|(upper, _)| upper == bucket);
-            let lower = table.map_or(0, |(_, counts)| nth(counts, *rank));
-            ((bucket << 16) | lower) as i64
-        };
-        found.iter().map(value).collect()
+        found.iter().map(|found| i64::from(self.min) + i64::from(found.value)).collect()
     }
 
-    /// Counts by the lower half, for some upper ones.
-    fn count_lower(
-        &self,
-        buckets: impl Iterator<Item = usize>,
-    ) -> Vec<(usize, Vec<u32>)> {
-        let mut tables: Vec<(usize, Vec<u32>)> = Vec::new();
-        let mut slots = vec![0u8; HALF];
-        for bucket in buckets {
-            if slots[bucket] == 0 {
-                tables.push((bucket, vec![0; HALF]));
-                slots[bucket] = tables.len() as u8;
+    /// Counts in the tables of the last pass what the tables before lead to.
+    fn count(&self, passes: &mut [(Vec<Table>, u32)]) {
+        let Some(((last, shift), before)) = passes.split_last_mut() else { return };
+        let (min, shift) = (self.min, *shift);
+        let kept = self.narrow.iter().filter(|ns| **ns != ESCAPE);
+        let all = kept.chain(&self.others).map(|ns| ns - min);
+        match before {
+            [] => all.for_each(|over| last[0].counts[(over >> shift) as usize] += 1),
+            [(tables, upper)] => {
+                let (first, upper) = (&tables[0].next, *upper);
+                let mask = (1u32 << (upper - shift)) - 1;
+                for over in all {
+                    let slot = first[(over >> upper) as usize];
+                    if slot != 0 {
+                        let bucket = (over >> shift & mask) as usize;
+                        last[usize::from(slot) - 1].counts[bucket] += 1;
+                    }
+                }
             }
+            _ => all.for_each(|over| count_deep(before, last, shift, over)),
         }
-        for ns in self.narrow.iter().chain(&self.others) {
-            let slot = slots[(ns >> 16) as usize] as usize;
-            if slot != 0 {
-                tables[slot - 1].1[(ns & 0xFFFF) as usize] += 1;
-            }
-        }
-        for (_, counts) in tables.iter_mut().filter(|(bucket, _)| *bucket == HALF - 1) {
-            counts[HALF - 1] -= self.escapes;
-        }
-        tables
     }
 }
 
-/// The place at which so many are counted.
-fn nth(counts: &[u32], rank: u64) -> usize {
-    let mut seen = 0;
-    let reached = counts.iter().position(|count| {
-        seen += u64::from(*count);
-        seen > rank
-    });
-    reached.unwrap_or(counts.len() - 1)
+/// Follows one interval through all passes before, to the table that it counts in.
+fn count_deep(before: &[(Vec<Table>, u32)], last: &mut [Table], shift: u32, over: u32) {
+    let (mut table, mut above) = (0, u32::BITS);
+    for (tables, bits) in before {
+        let slot = tables[table].next[bucket_of(over, above, *bits)];
+        if slot == 0 {
+            return;
+        }
+        (table, above) = (usize::from(slot) - 1, *bits);
+    }
+    last[table].counts[bucket_of(over, above, shift)] += 1;
+}
+
+/// The bits of a number below `above` and from `shift` on.
+fn bucket_of(over: u32, above: u32, shift: u32) -> usize {
+    let below = over.checked_shr(above).map_or(0, |upper| upper << above);
+    ((over - below) >> shift) as usize
+}
+
+/// The bucket of a rank, and how many are in those before.
+fn nth(counts: &[u32], rank: u64) -> (usize, u64) {
+    let mut before = 0;
+    for (bucket, count) in counts.iter().enumerate() {
+        if before + u64::from(*count) > rank {
+            return (bucket, before);
+        }
+        before += u64::from(*count);
+    }
+    (counts.len() - 1, before.min(rank))
 }
 
 #[cfg(test)]
