@@ -1,144 +1,18 @@
 //! `jitter-report`: known answers, and numpy's.
 
+mod recorded;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use framepipe_tests::{Run, pipe, root};
-use libframe::payload::{
-    ClockReading, End, Gap, Payload, Reason, Session, Stage, Stats, Totals,
-};
-use libframe::schema::{DeviceClock, Dtype, Media, Stream};
-use libframe::wire::{FLAG_DEVICE_TIME, Header, Kind, Record};
+use libframe::payload::{ClockReading, Stats};
+use libframe::schema::DeviceClock;
+use libframe::wire::{FLAG_DEVICE_TIME, Kind};
 use serde_json::Value;
 
-const SECOND: i64 = 1_000_000_000;
-const START: i64 = 1_000 * SECOND;
-const MS: i64 = 1_000_000;
-
-/// A folder of a test's own, gone with it.
-struct Desk(PathBuf);
-
-impl Desk {
-    fn new() -> Desk {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let (pid, n) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let dir = std::env::temp_dir().join(format!("jitter-report-{pid}-{n}"));
-        fs::create_dir_all(&dir).unwrap();
-        Desk(dir)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-
-    fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
-        fs::write(self.0.join(name), bytes).unwrap();
-        self.path(name)
-    }
-}
-
-impl Drop for Desk {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap_or_default();
-    }
-}
-
-/// A recording made by hand: every time and number is known.
-struct Recorded {
-    bytes: Vec<u8>,
-    next: std::collections::BTreeMap<u16, u64>,
-}
-
-impl Recorded {
-    fn new() -> Recorded {
-        let session = Session {
-            uuid: "test".into(),
-            host: "desk".into(),
-            start_realtime: 1_700_000_000 * SECOND,
-            start_monotonic: START,
-            stages: vec![Stage { name: "by-hand".into(), ..Stage::default() }],
-            ..Session::default()
-        };
-        let mut made = Recorded { bytes: Vec::new(), next: Default::default() };
-        made.put(0, 0, START, &session);
-        made
-    }
-
-    fn put<P: Payload>(&mut self, stream: u16, seq: u64, time: i64, payload: &P) {
-        self.record(P::KIND, 0, stream, seq, time, &payload.to_bytes());
-    }
-
-    fn record(
-        &mut self,
-        kind: Kind,
-        flags: u8,
-        stream: u16,
-        seq: u64,
-        time: i64,
-        payload: &[u8],
-    ) {
-        let header = Header { kind, flags, stream, session: 7, seq, time, sent: time };
-        Record::new(header, payload).encode(&mut self.bytes);
-    }
-
-    fn stream(mut self, number: u16, name: &str, clock: Option<DeviceClock>) -> Recorded {
-        let stream = Stream {
-            name: name.into(),
-            media: Media::Samples,
-            dtype: Some(Dtype::U8),
-            device_clock: clock,
-            ..Stream::default()
-        };
-        self.put(number, 0, START, &stream);
-        self.next.insert(number, 0);
-        self
-    }
-
-    fn sample(&mut self, stream: u16, seq: u64, time: i64) {
-        self.record(Kind::DATA, 0, stream, seq, START + time, b"x");
-        let next = self.next.get_mut(&stream).unwrap();
-        *next = (*next).max(seq + 1);
-    }
-
-    /// Samples in a row at these times.
-    fn samples(mut self, stream: u16, times: impl IntoIterator<Item = i64>) -> Recorded {
-        for time in times {
-            let seq = self.next[&stream];
-            self.sample(stream, seq, time);
-        }
-        self
-    }
-
-    fn gap(mut self, stream: u16, count: u64, from: i64, to: i64) -> Recorded {
-        let first = self.next[&stream];
-        let gap = Gap {
-            first,
-            count: Some(count),
-            reason: Reason::Device,
-            stage: "by-hand".into(),
-            from: Some(START + from),
-            to: Some(START + to),
-            detail: "pulled out".into(),
-        };
-        self.next.insert(stream, first + count);
-        self.put(stream, first + count, START + to, &gap);
-        self
-    }
-
-    fn end(mut self) -> Vec<u8> {
-        let totals = |(stream, next): (&u16, &u64)| Totals {
-            stream: *stream,
-            next: *next,
-            ..Totals::default()
-        };
-        let streams = self.next.iter().map(totals).collect();
-        let end = End { streams, reason: "test".into() };
-        self.put(0, 0, START, &end);
-        self.bytes
-    }
-}
+use self::recorded::{Desk, MS, Recorded, SECOND, START};
 
 /// A stream named `s` with these times.
 fn of_times(times: impl IntoIterator<Item = i64>) -> Vec<u8> {
@@ -600,6 +474,23 @@ fn recordings_in_hdf5_give_the_same_report() {
             "recording {at}"
         );
     }
+}
+
+#[test]
+fn what_the_recorder_writes_gives_the_report_of_what_it_was_given() {
+    let desk = Desk::new();
+    // What is missing without a word is told by who finds it, here one and there the other.
+    let made = "sim-src glove control -n 1500 --rate max --fault gap=1% --fault dup=2% \
+                --fault drift=50ppm";
+    let recording = pipe(made).run().stdout;
+    let h5 = desk.path("a.h5");
+    pipe(&format!("to-h5 -q {h5}")).input(&recording[..]).run().expect(&[3]);
+    let run = pipe(&format!("jitter-report -f json {h5}")).run();
+    let recorded = run.expect(&[3]).json()[0]["sessions"][0].clone();
+    let piped = report("", recording).json()[0]["sessions"][0].clone();
+    assert_eq!(recorded["streams"], piped["streams"]);
+    assert_eq!(recorded["stages"][1]["name"], "to-h5");
+    assert_eq!(recorded["hops"][0], piped["hops"][0]);
 }
 
 #[test]

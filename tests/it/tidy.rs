@@ -177,9 +177,8 @@ fn architecture_names_every_module_of_libframe() {
 fn options_are_spelled_alike_in_all_tools() {
     // The long options that more than one tool may define, each with its one meaning.
     // --rate is samples a second: those to make, or those that must have come.
-    let shared = [
-        "--format", "--help", "--version", "--start", "--end", "--stream", "--rate",
-    ];
+    let shared =
+        ["--format", "--help", "--version", "--start", "--end", "--stream", "--rate"];
     let mut seen = std::collections::BTreeMap::new();
     for tool in tools() {
         let help = pipe(&format!("{tool} --help")).run();

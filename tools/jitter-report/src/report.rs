@@ -400,7 +400,7 @@ impl StreamReport {
 impl GapReport {
     fn new(place: &Place, at: impl Fn(i64) -> f64) -> GapReport {
         let gap = &place.gap;
-        let time = gap.from.or(gap.to).unwrap_or(place.time);
+        let time = gap.from.unwrap_or(place.time);
         GapReport {
             first_sample: gap.first,
             count: gap.count,

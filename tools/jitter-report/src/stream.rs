@@ -72,7 +72,7 @@ pub(crate) struct Longest {
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) gap: Gap,
-    /// When it was noticed, for a gap that does not say when it was.
+    /// When the last sample before it came, for a gap that does not say when it was.
     pub(crate) time: i64,
 }
 
@@ -206,6 +206,7 @@ impl StreamView {
     /// Takes a GAP, in its place among the samples.
     pub(crate) fn take_gap(&mut self, gap: Gap, time: i64) {
         let booked = |ledger: &StreamLedger| (ledger.lost(), ledger.unknown());
+        let time = self.ledger.last_time().unwrap_or(time);
         let before = booked(&self.ledger);
         if let Some(hole) = self.ledger.gap(&gap) {
             let count = Some(hole.end - hole.start);
