@@ -19,4 +19,5 @@ mod repair_frames;
 mod replay;
 mod sim_device;
 mod sim_src;
+mod to_h5;
 mod to_text;

@@ -139,7 +139,7 @@ fn a_recording_of_a_replay_has_the_same_datasets() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{path}: {said}\n{errors}");
-        println!("{path}: {said}");
+        eprintln!("{path}: {said}");
     }
 }
 
@@ -406,6 +406,36 @@ fn broken_recordings_are_played_as_far_as_they_go() {
     let run = pipe(&format!("replay {flipped} --speed max | inspect-frames")).run();
     run.expect(&[3, 3]).expect_stderr(0, "input damaged, places: 1");
     run.expect_stderr(0, "reason: corrupt, by replay");
+}
+
+#[test]
+fn a_flipped_bit_in_an_hdf5_file_costs_one_chunk() {
+    let python = root().join(".venv/bin/python");
+    if !python.exists() {
+        eprintln!("skipped: no .venv with h5py; run scripts/setup");
+        return;
+    }
+    let folder = Folder::new("flip");
+    let [_, h5] = folder.record("x", "sim-src glove -n 5000 --rate max");
+    let program = format!(
+        "import h5py; data = h5py.File({h5:?}, 'r')['streams/glove/data']; \
+         chunk = data.id.get_chunk_info(1); \
+         print(chunk.byte_offset + chunk.size // 2, data.chunks[0])"
+    );
+    let output = Command::new(python).args(["-c", &program]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (at, rows) = text.trim().split_once(' ').unwrap();
+    let (at, rows): (usize, u64) = (at.parse().unwrap(), rows.parse().unwrap());
+    let whole = samples(&pipe(&format!("replay {h5} --speed max")).run());
+    let mut bytes = fs::read(&h5).unwrap();
+    bytes[at] ^= 16;
+    fs::write(&h5, bytes).unwrap();
+    let run = pipe(&format!("replay {h5} --speed max")).run();
+    run.expect(&[3]).expect_stderr(0, "input damaged, places: 1");
+    run.expect_stderr(0, &format!("{rows} lost, gaps: 1, reason: corrupt, by replay"));
+    let kept: Vec<_> =
+        whole.into_iter().filter(|s| s.1 < rows || s.1 >= 2 * rows).collect();
+    assert!(samples(&run) == kept);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 mod binaries;
 mod run;
+mod scratch;
 mod started;
 
 use std::fs::File;
@@ -18,16 +19,22 @@ use std::time::Duration;
 
 pub use crate::binaries::{binary, root, tools};
 pub use crate::run::{Event, Run, count_kind, count_samples, decode};
+pub use crate::scratch::Scratch;
 pub use crate::started::Started;
 
 /// No pipeline of a test may take longer, so that no test can hang.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Parses a pipeline in shell notation: words, quotes, and `|` between stages.
+/// Parses a pipeline in shell notation: words, quotes, and `|` between stages. `{new}` is a
+/// folder that lasts as long as the pipeline.
 pub fn pipe(line: &str) -> Pipe {
-    let words = shell_words::split(line).expect("quotes that close");
+    let scratch = line.contains("{new}").then(Scratch::new);
+    let folder = scratch.as_ref().map(|scratch| scratch.0.display().to_string());
+    let line = line.replace("{new}", &folder.unwrap_or_default());
+    let words = shell_words::split(&line).expect("quotes that close");
     let stages = words.split(|word| word == "|").map(<[String]>::to_vec).collect();
-    Pipe { stages, input: Input::Bytes(Vec::new()), output: None, env: Vec::new() }
+    let input = Input::Bytes(Vec::new());
+    Pipe { stages, input, output: None, env: Vec::new(), scratch }
 }
 
 /// A pipeline that has not been started.
@@ -37,6 +44,7 @@ pub struct Pipe {
     input: Input,
     output: Option<OwnedFd>,
     env: Vec<(String, String)>,
+    scratch: Option<Scratch>,
 }
 
 /// What the first stage has on stdin.
@@ -112,7 +120,7 @@ impl Pipe {
             Input::Open(bytes) => (bytes, true),
             Input::File(_) | Input::Fd(_) => (Vec::new(), false),
         };
-        Started::new(self.stages, children, bytes, open)
+        Started::new(self.stages, children, bytes, open, self.scratch)
     }
 
     fn first_stdin(&mut self) -> Stdio {

@@ -7,6 +7,8 @@ use libframe::decoder::{Damage, Decoder, Item};
 use libframe::payload::Payload;
 use libframe::wire::{Header, Kind, MAX_PAYLOAD};
 
+use crate::Scratch;
+
 /// A pipeline that has ended.
 #[derive(Debug)]
 pub struct Run {
@@ -19,6 +21,8 @@ pub struct Run {
     pub stderrs: Vec<String>,
     /// The most resident memory of each stage, bytes.
     pub peaks: Vec<u64>,
+    /// What `{new}` stood for.
+    pub scratch: Option<Scratch>,
 }
 
 /// A record or damage, owned.

@@ -11,7 +11,7 @@ use libframe::clock::Clock;
 use libframe::wire::Kind;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{LIMIT, Run, count_kind, count_samples};
+use crate::{LIMIT, Run, Scratch, count_kind, count_samples};
 
 /// A pipeline that runs. Every descriptor is drained by a thread of its own, or a full
 /// pipe would block us all.
@@ -26,6 +26,7 @@ pub struct Started {
     began: i64,
     /// The most resident memory seen of each stage, bytes.
     peaks: Vec<u64>,
+    scratch: Option<Scratch>,
 }
 
 /// A stream that a thread reads to its end.
@@ -71,6 +72,7 @@ impl Started {
         mut children: Vec<Child>,
         input: Vec<u8>,
         open: bool,
+        scratch: Option<Scratch>,
     ) -> Started {
         let stdin = children[0].stdin.take();
         let feeder = stdin.map(|mut stdin| {
@@ -86,7 +88,18 @@ impl Started {
         let peaks = vec![0; children.len()];
         let stdout = Collected { waiting: stdout, ..Collected::default() };
         let began = Clock::system().now();
-        Started { stages, children, stdin: None, feeder, stdout, stderrs, began, peaks }
+        let stdin = None;
+        Started {
+            stages,
+            children,
+            stdin,
+            feeder,
+            stdout,
+            stderrs,
+            began,
+            peaks,
+            scratch,
+        }
     }
 
     /// Begins to read the last stage's stdout; until then it fills up.
@@ -217,6 +230,7 @@ impl Started {
                 .map(|stderr| String::from_utf8_lossy(&stderr.finish()).into_owned())
                 .collect(),
             peaks: self.peaks,
+            scratch: self.scratch,
         }
     }
 

@@ -12,8 +12,17 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use libframe::clock::Clock;
 use libframe::crc::{crc32c, crc32c_append};
 
+use crate::space::Space;
+
+/// While it grows, the file ends at least this far behind what is in it, and the bytes
+/// between take no room. A reader that saw the end when it opened the file so takes what
+/// was added since for a part of it, and not for an error.
+const AHEAD: u64 = 8 << 20;
+/// Stands at the end of such a file, with where its content ends.
+const END_MARK: [u8; 8] = *b"FPENDSAT";
 const PAGE: u64 = 4096;
 const MAGIC: [u8; 8] = *b"FPCOMMIT";
 /// Magic, length before, length after, number of pages.
@@ -130,6 +139,11 @@ pub(crate) struct AtomicFile<S = Disk> {
     overlay: BTreeMap<u64, Box<[u8; PAGE as usize]>>,
     /// Where the file ends for those who write it.
     end: u64,
+    /// Where they will write no further without saying so.
+    allocated: u64,
+    /// Whether the end is far behind that.
+    ahead: bool,
+    space: Space,
     fsync: Fsync,
     /// After this, nothing is written any more.
     failed: Option<io::Error>,
@@ -140,7 +154,17 @@ impl<S: Storage> AtomicFile<S> {
     pub(crate) fn open(storage: S, fsync: Fsync) -> io::Result<AtomicFile<S>> {
         let end = storage.len()?;
         let overlay = BTreeMap::new();
-        Ok(AtomicFile { storage, committed: end, overlay, end, fsync, failed: None })
+        Ok(AtomicFile {
+            storage,
+            committed: end,
+            overlay,
+            end,
+            allocated: 0,
+            ahead: false,
+            space: Space::default(),
+            fsync,
+            failed: None,
+        })
     }
 
     /// Where the file ends for those who write it.
@@ -148,20 +172,34 @@ impl<S: Storage> AtomicFile<S> {
         self.end
     }
 
-    /// Where the last commit ends.
-    pub(crate) fn committed(&self) -> u64 {
-        self.committed
+    /// Where its content ends.
+    pub(crate) fn content(&self) -> u64 {
+        self.allocated
     }
 
-    /// Forgets what lies beyond `end`: a recorder that died left it, and no commit has it.
-    pub(crate) fn forget_beyond(&mut self, end: u64) -> io::Result<()> {
-        if end < self.committed {
-            self.storage.set_len(end)?;
-            self.committed = end;
-            self.end = end;
+    /// Forgets what lies beyond the allocated: a recorder that died left it, and no commit
+    /// has it. Space that was ahead is there to be allocated again.
+    pub(crate) fn forget_rest(&mut self) -> io::Result<()> {
+        let mut mark = [0; 16];
+        let Some(at) = self.allocated.checked_sub(16) else { return Ok(()) };
+        self.read(at, &mut mark)?;
+        let (name, end) = mark.split_at(8);
+        let end = end.first_chunk().map_or(0, |end| u64::from_le_bytes(*end));
+        if name == END_MARK && end <= self.allocated {
+            self.allocated = end;
+        }
+        if self.allocated < self.committed {
+            self.storage.set_len(self.allocated)?;
+            self.committed = self.allocated;
+            self.end = self.allocated;
             self.overlay.clear();
         }
         Ok(())
+    }
+
+    /// Whether the file is to end far behind its content, from the next commit on.
+    pub(crate) fn end_ahead(&mut self, ahead: bool) {
+        self.ahead = ahead;
     }
 
     /// Reads what was written last; zeros beyond the end.
@@ -217,9 +255,41 @@ impl<S: Storage> AtomicFile<S> {
         Ok(())
     }
 
-    /// Says where the file ends, before a commit.
-    pub(crate) fn set_end(&mut self, end: u64) {
-        self.end = end;
+    /// Says how far it is written, or where it will end.
+    pub(crate) fn allocate(&mut self, end: u64) {
+        self.allocated = end;
+    }
+
+    /// Space for so many bytes: some that is free again for data, else at the end.
+    pub(crate) fn take_space(&mut self, len: u64, is_data: bool) -> u64 {
+        let now = Clock::system().now();
+        if let Some(at) = is_data.then(|| self.space.take(len, now)).flatten() {
+            return at;
+        }
+        self.allocated += len;
+        self.allocated - len
+    }
+
+    /// Takes back space of data.
+    pub(crate) fn give_back(&mut self, at: u64, len: u64) {
+        self.space.give_back(at, len, Clock::system().now());
+    }
+
+    /// How far it is written, or where it will end.
+    pub(crate) fn allocated(&self) -> u64 {
+        match self.ahead {
+            true => (self.allocated + AHEAD).next_multiple_of(AHEAD),
+            false => self.allocated,
+        }
+    }
+
+    /// Lets the file end where its writers have said.
+    pub(crate) fn end_at_allocated(&mut self) {
+        self.end = self.allocated();
+        if self.ahead {
+            let mark = [END_MARK, self.allocated.to_le_bytes()].concat();
+            self.write(self.end - 16, &mark);
+        }
     }
 
     /// Makes everything written so far the file's content. After a failure the file is as
@@ -430,7 +500,8 @@ mod tests {
             let commit = |left| {
                 let mut file = open(left);
                 scribble(&mut file);
-                file.set_end(end);
+                file.allocate(end);
+                file.end_at_allocated();
                 let done = file.commit().is_ok();
                 (file, done)
             };
@@ -468,6 +539,22 @@ mod tests {
         file.commit().unwrap();
         assert_eq!(&file.storage.file.borrow()[10..15], b"early");
         assert_eq!(file.storage.file.borrow().len(), 15_100);
+    }
+
+    #[test]
+    fn what_is_ahead_of_the_content_is_found_again_after_a_crash() {
+        let mut file = open(usize::MAX);
+        file.end_ahead(true);
+        file.allocate(12_000);
+        file.write(11_000, &[1; 1000]);
+        file.end_at_allocated();
+        file.commit().unwrap();
+        file.write(12_000, &[2; 1000]);
+        let mut next = AtomicFile::open(file.storage, Fsync::None).unwrap();
+        next.allocate(next.storage.len().unwrap());
+        next.forget_rest().unwrap();
+        assert_eq!((next.allocated, next.committed), (12_000, 12_000));
+        assert_eq!(next.storage.file.borrow().len(), 12_000);
     }
 
     #[test]

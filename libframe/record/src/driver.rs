@@ -28,6 +28,8 @@ pub(crate) fn lock(file: &Shared) -> MutexGuard<'_, AtomicFile> {
 /// Types of memory in a file, and the lists of free space that they share: raw data apart
 /// from metadata, as the library's own driver has it.
 const FREE_LISTS: [c_int; 7] = [1, 1, 1, 3, 3, 1, 1];
+/// The type that raw data has.
+const DATA: c_int = 3;
 /// Addresses are counted in a signed number by the kernel.
 const MAX_ADDRESS: haddr_t = i64::MAX as haddr_t;
 /// Gather metadata and small data into blocks, sieve reads; the file is one that the
@@ -58,8 +60,8 @@ struct Class {
     cmp: unsafe extern "C" fn(*const Base, *const Base) -> c_int,
     query: unsafe extern "C" fn(*const Base, *mut c_ulong) -> herr_t,
     get_type_map: Option<extern "C" fn(*const Base, *mut c_int) -> herr_t>,
-    alloc: Option<extern "C" fn(*mut Base, c_int, hid_t, hsize_t) -> haddr_t>,
-    free: Option<extern "C" fn(*mut Base, c_int, hid_t, haddr_t, hsize_t) -> herr_t>,
+    alloc: unsafe extern "C" fn(*mut Base, c_int, hid_t, hsize_t) -> haddr_t,
+    free: extern "C" fn(*mut Base, c_int, hid_t, haddr_t, hsize_t) -> herr_t,
     get_eoa: unsafe extern "C" fn(*const Base, c_int) -> haddr_t,
     set_eoa: unsafe extern "C" fn(*mut Base, c_int, haddr_t) -> herr_t,
     get_eof: unsafe extern "C" fn(*const Base, c_int) -> haddr_t,
@@ -103,8 +105,6 @@ struct Base {
 #[repr(C)]
 struct Open {
     base: Base,
-    /// End of the allocated space, which the library sets.
-    allocated: haddr_t,
     file: Shared,
 }
 
@@ -128,8 +128,8 @@ static CLASS: Class = Class {
     cmp,
     query,
     get_type_map: None,
-    alloc: None,
-    free: None,
+    alloc,
+    free,
     get_eoa,
     set_eoa,
     get_eof,
@@ -230,7 +230,7 @@ unsafe extern "C" fn open(
         paged_aggr: 0,
     };
     // The library fills in its part.
-    Box::into_raw(Box::new(Open { base, allocated: 0, file })).cast()
+    Box::into_raw(Box::new(Open { base, file })).cast()
 }
 
 unsafe extern "C" fn close(base: *mut Base) -> herr_t {
@@ -253,14 +253,36 @@ unsafe extern "C" fn query(_base: *const Base, features: *mut c_ulong) -> herr_t
     0
 }
 
+unsafe extern "C" fn alloc(
+    base: *mut Base,
+    kind: c_int,
+    _dxpl: hid_t,
+    len: hsize_t,
+) -> haddr_t {
+    // SAFETY: an open file of this driver.
+    lock(&unsafe { ours(base) }.file).take_space(len, kind == DATA)
+}
+
+/// Without it the library would take the end of the file back. What becomes free of
+/// chunks the recorder says itself; of metadata that is next to nothing.
+extern "C" fn free(
+    _base: *mut Base,
+    _kind: c_int,
+    _dxpl: hid_t,
+    _at: haddr_t,
+    _len: hsize_t,
+) -> herr_t {
+    0
+}
+
 unsafe extern "C" fn get_eoa(base: *const Base, _kind: c_int) -> haddr_t {
     // SAFETY: an open file of this driver.
-    unsafe { ours(base) }.allocated
+    lock(&unsafe { ours(base) }.file).allocated()
 }
 
 unsafe extern "C" fn set_eoa(base: *mut Base, _kind: c_int, end: haddr_t) -> herr_t {
-    // SAFETY: an open file of this driver, which no one else uses during the call.
-    unsafe { &mut *base.cast::<Open>() }.allocated = end;
+    // SAFETY: an open file of this driver.
+    lock(&unsafe { ours(base) }.file).allocate(end);
     0
 }
 
@@ -307,21 +329,6 @@ unsafe extern "C" fn truncate(
     _closing: hbool_t,
 ) -> herr_t {
     // SAFETY: an open file of this driver.
-    let open = unsafe { ours(base) };
-    lock(&open.file).set_end(open.allocated);
+    lock(&unsafe { ours(base) }.file).end_at_allocated();
     0
-}
-
-/// Where the library believes that the file ends, right after it was opened.
-pub(crate) fn allocated(file: hid_t) -> Result<u64> {
-    let mut end = 0;
-    // SAFETY: a file's id, and a number of our own to fill in.
-    if unsafe { H5Fget_eoa(file, &mut end) } < 0 {
-        bail!("HDF5 does not tell where the file ends");
-    }
-    Ok(end)
-}
-
-unsafe extern "C" {
-    fn H5Fget_eoa(file: hid_t, end: *mut haddr_t) -> herr_t;
 }

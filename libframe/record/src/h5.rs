@@ -117,8 +117,10 @@ impl File {
     /// Makes a new file's structure.
     pub(crate) fn create(path: &Path, on: &Shared) -> Result<File> {
         File::with(path, on, |name, access| {
+            let Ok(creation) = creation() else { return -1 };
+            let flags = hdf5_sys::h5f::H5F_ACC_TRUNC;
             // SAFETY: a text, and property lists that are open.
-            unsafe { H5Fcreate(name, hdf5_sys::h5f::H5F_ACC_TRUNC, DEFAULT, access) }
+            unsafe { H5Fcreate(name, flags, creation.0, access) }
         })
     }
 
@@ -157,11 +159,6 @@ impl File {
         // SAFETY: the file is open.
         check(sync(|| unsafe { H5Fflush(self.file.0, local) }), "flush").map(drop)
     }
-
-    /// Where the library believes that the file ends.
-    pub(crate) fn allocated(&self) -> Result<u64> {
-        sync(|| driver::allocated(self.file.0))
-    }
 }
 
 /// How files are opened: in the form of HDF5 1.8, that every program reads and that sums
@@ -173,6 +170,18 @@ fn access() -> Result<Id> {
         let (from, to) = (H5F_libver_t::H5F_LIBVER_V18, H5F_libver_t::H5F_LIBVER_V110);
         check(h5p::H5Pset_libver_bounds(list.0, from, to), "versions")?;
         check(h5p::H5Pset_cache(list.0, 0, 1, 0, 1.0), "cache")?;
+        Ok(list)
+    }
+}
+
+/// How files are made: free space is the driver's business.
+fn creation() -> Result<Id> {
+    /// `H5F_FSPACE_STRATEGY_AGGR`.
+    const NO_FREE_SPACE: c_int = 2;
+    // SAFETY: the class is the library's own; the list is open and of this class.
+    unsafe {
+        let list = id(h5p::H5Pcreate(*hdf5::globals::H5P_FILE_CREATE), "creation list")?;
+        check(H5Pset_file_space_strategy(list.0, NO_FREE_SPACE, 0, 1), "free space")?;
         Ok(list)
     }
 }
@@ -505,6 +514,21 @@ impl Dataset {
         check(written, "chunk").map(drop)
     }
 
+    /// Where a chunk is in the file, and how long it is there.
+    pub(crate) fn place_of(&self, at: u64) -> Result<(u64, u64)> {
+        let offset = self.offset(at);
+        let (mut skipped, mut place, mut len) = (0, 0, 0);
+        // SAFETY: the dataset is open and has this many dimensions, and the numbers are
+        // ours to fill in.
+        let found = sync(|| unsafe {
+            let from = offset.as_ptr();
+            let (skipped, place, len) = (&mut skipped, &mut place, &mut len);
+            H5Dget_chunk_info_by_coord(self.set.0, from, skipped, place, len)
+        });
+        check(found, "place of a chunk")?;
+        Ok((place, len))
+    }
+
     /// Reads a chunk as it is in the file, and which filters it did not go through.
     pub(crate) fn read_chunk(&self, at: u64) -> Result<(u32, Vec<u8>)> {
         let offset = self.offset(at);
@@ -533,7 +557,20 @@ impl Dataset {
 }
 
 unsafe extern "C" {
-    // Both as 1.10 and 1.12 have them; the bindings lack the one and rename the other.
+    // As 1.10 and 1.12 have them; the bindings lack some and rename others.
+    fn H5Pset_file_space_strategy(
+        list: hid_t,
+        strategy: c_int,
+        persist: u8,
+        threshold: u64,
+    ) -> c_int;
+    fn H5Dget_chunk_info_by_coord(
+        set: hid_t,
+        offset: *const u64,
+        skipped: *mut c_uint,
+        at: *mut u64,
+        len: *mut u64,
+    ) -> c_int;
     fn H5Dget_chunk_storage_size(set: hid_t, offset: *const u64, size: *mut u64)
     -> c_int;
     fn H5Dread_chunk(

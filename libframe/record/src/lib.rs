@@ -23,6 +23,7 @@ mod journal;
 mod read;
 mod recorder;
 mod repair;
+mod space;
 mod write;
 
 pub use self::commit::Fsync;

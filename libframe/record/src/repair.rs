@@ -25,6 +25,13 @@ pub struct Repair {
     pub damaged: u64,
 }
 
+impl Repair {
+    /// Whether the recording was complete already.
+    pub fn is_nothing(&self) -> bool {
+        self.streams.is_empty() && self.records == 0
+    }
+}
+
 /// Whether a file is an HDF5 recording, or the name of one whose file was never made.
 pub fn is_hdf5(path: &Path) -> bool {
     use std::io::Read as _;

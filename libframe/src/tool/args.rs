@@ -19,6 +19,8 @@ pub(super) enum Role {
     TextSink,
     /// What a client would find at a port; it has no part in the records.
     Device,
+    /// What works on files alone.
+    Command,
 }
 
 /// A century, so that adding it to a time cannot overflow.
@@ -134,6 +136,17 @@ fn command<A: Parser>(role: Role) -> Command {
         Role::Source => &["max_record"],
         Role::Filter | Role::Sink | Role::TextSink => &["queue", "overflow"],
         Role::Device => &["idle", "max_loss", "meta", "max_record", "queue", "overflow"],
+        Role::Command => &[
+            "count",
+            "duration",
+            "idle",
+            "status",
+            "status_format",
+            "meta",
+            "max_record",
+            "queue",
+            "overflow",
+        ],
     };
     // The words after a subcommand are parsed by it, so it must know these options too.
     let global = own.has_subcommands();

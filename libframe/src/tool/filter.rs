@@ -16,6 +16,7 @@ use super::output::{Output, Stdout};
 use super::signal::Stop;
 use super::stage::Identity;
 use super::status::{Counters, Status};
+use super::voice::Voice;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::decoder::Damage;
@@ -43,6 +44,8 @@ pub trait Filter: Sized {
     fn origin(args: &Self::Args) -> Result<Origin> {
         Origin::files(Self::files(args))
     }
+    /// Learns how it may speak; called once, after [`Filter::open`].
+    fn voice(&mut self, _voice: Voice) {}
 
     /// Learns who records, where and when; called at each announcement.
     fn session(&mut self, _tag: u32, _session: &Session) {}
@@ -90,7 +93,8 @@ pub fn filter<F: Filter>() -> ExitCode {
         let origin = F::origin(&args)?;
         let input = Input::new(origin, stop, common, &counters, &clock);
         let out = Stdout::open(&counters, &clock)?;
-        let filter = F::open(args)?;
+        let mut filter = F::open(args)?;
+        filter.voice(Voice::new(common));
         let status = Status::start(common, Role::Filter, &counters, &clock)?;
         let mut stage = FilterStage { filter, out, identity: Identity::new(common) };
         input.run(&mut stage, account)?;

@@ -15,14 +15,18 @@
 //! | a terminal for records | exit 2 | same | its stdout is text |
 //! | samples were lost | the counts, exit 3 unless `--max-loss` allows it | same | as it was told to |
 //!
+//! A `command`, which works on files alone, has what of this is not about records.
+//!
 //! `exit` turns results into exit codes, `signal` knows what signals mean, `input`
 //! reads and `books` keeps the account of what came, `output` of what went, `feed`
 //! and `queue` stand between a device and the pipe, `status` tells people. `device` is
-//! for what clients of a real device would find; `page` documents them all.
+//! for what clients of a real device would find; `page` documents them all, and `voice`
+//! is how they speak.
 
 mod account;
 mod args;
 mod books;
+mod command;
 mod consumer;
 mod device;
 mod exit;
@@ -42,9 +46,11 @@ mod source;
 mod stage;
 mod status;
 mod time_range;
+mod voice;
 
 pub use self::account::Account;
 pub use self::args::{parse_duration, parse_share, parse_size};
+pub use self::command::command;
 pub use self::consumer::Ended;
 pub use self::device::{Device, device};
 pub use self::exit::Usage;
@@ -59,3 +65,4 @@ pub use self::sink::{Sink, sink};
 pub use self::source::source;
 pub use self::stage::{Identity, boot_id, host_name};
 pub use self::time_range::{Instant, TimeRange};
+pub use self::voice::Voice;

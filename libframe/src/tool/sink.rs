@@ -15,6 +15,7 @@ use super::input::Input;
 use super::origin::Origin;
 use super::signal::Stop;
 use super::status::{Counters, Status};
+use super::voice::Voice;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::decoder::Damage;
@@ -35,6 +36,9 @@ pub trait Sink: Sized {
 
     /// Checks the arguments and acquires what the tool needs.
     fn open(args: Self::Args) -> Result<Self>;
+
+    /// Learns how it may speak; called once, after [`Sink::open`].
+    fn voice(&mut self, _voice: Voice) {}
 
     /// The files to read instead of stdin, if the command line names any.
     fn files(_args: &Self::Args) -> Vec<PathBuf> {
@@ -118,6 +122,7 @@ pub fn sink<S: Sink>() -> ExitCode {
             inputs.push((file, Input::new(origin, stop, common, &counters, &clock)));
         }
         let mut sink = S::open(args)?;
+        sink.voice(Voice::new(common));
         let status = Status::start(common, role, &counters, &clock)?;
         for (file, input) in inputs {
             let mut of_input = Account::default();

@@ -145,7 +145,7 @@ fn is_last(role: Role) -> bool {
         Role::TextSink | Role::Device => {
             !stdout.is_terminal() && kind != Ok(FileType::Fifo)
         }
-        Role::Source | Role::Filter => kind != Ok(FileType::Fifo),
+        Role::Source | Role::Filter | Role::Command => kind != Ok(FileType::Fifo),
     }
 }
 
@@ -266,7 +266,7 @@ impl View {
         let text = self.text();
         match self.role {
             Role::Source | Role::Sink => format!("\x1b[31m●\x1b[0m {text}"),
-            Role::Filter | Role::TextSink | Role::Device => text,
+            Role::Filter | Role::TextSink | Role::Device | Role::Command => text,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Turn a damaged recording into a clean one, and report the damage.
 
+mod recording;
+
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
@@ -10,22 +12,26 @@ use clap::Parser;
 use libframe::catalog::Catalog;
 use libframe::decoder::{Cause, Damage};
 use libframe::payload::{Gap, Payload as _};
-use libframe::tool::{self, Account, Ended, Filter, Output};
+use libframe::tool::{self, Account, Ended, Filter, Output, Voice};
 use libframe::wire::{Kind, Record};
 use serde_json::{Value, json};
 
 const EXAMPLES: &str = "Examples:
-  sim-src glove -n 500 --rate max --fault flip=1% | repair-frames > clean.frames";
+  sim-src glove -n 500 --rate max --fault flip=1% | repair-frames > clean.frames
+  sim-src glove -n 500 --rate max | to-h5 session.h5; repair-frames session.h5";
 
 /// Turn a damaged recording into a clean one, and report the damage.
 ///
 /// Every record that can be read is passed on as it is. Where records are missing a GAP
 /// says so, and sessions that broke off get their END. The report goes to stderr, a line
 /// for each place.
+///
+/// A recording of to-h5 that broke off is repaired where it is: what its journal has, which
+/// is all but the last moment, is brought to the file. Nothing then goes to stdout.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Args {
-    /// Read this recording instead of stdin
+    /// Read this recording instead of stdin; one in HDF5 is repaired in place
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 
@@ -36,6 +42,7 @@ struct Args {
 
 struct Repair {
     report: Report,
+    voice: Voice,
 }
 
 enum Report {
@@ -44,7 +51,13 @@ enum Report {
 }
 
 fn main() -> ExitCode {
-    tool::filter::<Repair>()
+    // Which of the two it is shows before the arguments are parsed, since the options that
+    // both take are parsed for a role.
+    let mut words = std::env::args_os().skip(1);
+    match words.any(|word| libframe_record::is_hdf5(word.as_ref())) {
+        true => tool::command(recording::repair),
+        false => tool::filter::<Repair>(),
+    }
 }
 
 impl Filter for Repair {
@@ -59,7 +72,11 @@ impl Filter for Repair {
                 Report::File(path, BufWriter::new(file))
             }
         };
-        Ok(Repair { report })
+        Ok(Repair { report, voice: Voice::default() })
+    }
+
+    fn voice(&mut self, voice: Voice) {
+        self.voice = voice;
     }
 
     fn files(args: &Args) -> Vec<PathBuf> {
@@ -75,19 +92,19 @@ impl Filter for Repair {
         if record.header.kind == Kind::GAP {
             let name = catalog.name(record.header.session, record.header.stream);
             if let Ok(gap) = Gap::from_bytes(record.payload) {
-                self.report.missing(&name, &gap)?;
+                self.report.missing(&self.voice, &name, &gap)?;
             }
         }
         out.send(record)
     }
 
     fn damage(&mut self, damage: &Damage) -> Result<()> {
-        self.report.damaged(damage)
+        self.report.damaged(&self.voice, damage)
     }
 
     fn end(&mut self, ended: &Ended<'_>, _out: &mut impl Output) -> Result<()> {
         match ended.broke_off {
-            Some(stage) => self.report.broke_off(ended.session, stage),
+            Some(stage) => self.report.broke_off(&self.voice, ended.session, stage),
             None => Ok(()),
         }
     }
@@ -98,7 +115,7 @@ impl Filter for Repair {
 }
 
 impl Report {
-    fn damaged(&mut self, damage: &Damage) -> Result<()> {
+    fn damaged(&mut self, voice: &Voice, damage: &Damage) -> Result<()> {
         let Damage { offset, bytes, cause, .. } = *damage;
         let what = match cause {
             Cause::Late => "before the first record",
@@ -109,16 +126,18 @@ impl Report {
             Cause::Version { .. } => "another version of the format",
         };
         self.tell(
+            voice,
             &format!("{bytes} bytes at byte {offset}: {what}"),
             json!({ "damage": { "offset": offset, "bytes": bytes, "cause": cause.name() } }),
         )
     }
 
-    fn missing(&mut self, stream: &str, gap: &Gap) -> Result<()> {
+    fn missing(&mut self, voice: &Voice, stream: &str, gap: &Gap) -> Result<()> {
         let count =
             gap.count.map_or("an unknown number".into(), |count| count.to_string());
         let (first, reason, stage) = (gap.first, gap.reason.name(), &gap.stage);
         self.tell(
+            voice,
             &format!(
                 "{stream}: {count} missing from sample {first}: {reason}, by {stage}"
             ),
@@ -126,9 +145,10 @@ impl Report {
         )
     }
 
-    fn broke_off(&mut self, session: u32, stage: &str) -> Result<()> {
+    fn broke_off(&mut self, voice: &Voice, session: u32, stage: &str) -> Result<()> {
         let session = format!("{session:08x}");
         self.tell(
+            voice,
             &format!("session {session}: END added, {stage} stopped without"),
             json!({ "broke_off": { "session": session, "stage": stage } }),
         )
@@ -145,10 +165,10 @@ impl Report {
             .with_context(|| format!("--report {}", path.display()))
     }
 
-    fn tell(&mut self, line: &str, entry: Value) -> Result<()> {
+    fn tell(&mut self, voice: &Voice, line: &str, entry: Value) -> Result<()> {
         match self {
             Report::Lines => {
-                eprintln!("repair-frames: {line}");
+                voice.tell(line);
                 Ok(())
             }
             Report::File(path, file) => writeln!(file, "{entry}")

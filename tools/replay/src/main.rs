@@ -13,7 +13,7 @@ use clap::Parser;
 use libframe::catalog::Catalog;
 use libframe::clock::Clock;
 use libframe::tool::{
-    self, Account, Filter, Instant, Origin, Output, Patterns, TimeRange,
+    self, Account, Filter, Instant, Origin, Output, Patterns, TimeRange, Voice,
 };
 use libframe::wire::{Header, Kind, Record};
 use libframe_record::Recording;
@@ -25,7 +25,7 @@ use crate::tape::{Plan, Tape};
 
 const EXAMPLES: &str = "Examples:
   sim-src glove -n 300 --rate max > x.frames; replay x.frames --speed 2 | to-text
-  sim-src sine -n 99 --rate max > y.frames; replay y.frames --speed max --start 50ms --restamp | inspect-frames";
+  sim-src -n 99 --rate max > y.frames; replay y.frames --speed max --start 50ms | to-text";
 
 /// Play recordings into a pipe, with their timing or faster.
 ///
@@ -76,6 +76,7 @@ struct Args {
 
 struct Replay {
     digest: Option<Sha256>,
+    voice: Voice,
 }
 
 fn main() -> ExitCode {
@@ -110,7 +111,11 @@ impl Filter for Replay {
     }
 
     fn open(args: Args) -> Result<Replay> {
-        Ok(Replay { digest: args.digest.then(Sha256::new) })
+        Ok(Replay { digest: args.digest.then(Sha256::new), voice: Voice::default() })
+    }
+
+    fn voice(&mut self, voice: Voice) {
+        self.voice = voice;
     }
 
     fn record(
@@ -133,7 +138,7 @@ impl Filter for Replay {
         if let Some(digest) = self.digest.take() {
             let hash: String =
                 digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-            eprintln!("replay: digest sha256:{hash}");
+            self.voice.answer(&format!("digest sha256:{hash}"));
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use clap::{Parser, ValueEnum};
 use libframe::catalog::Catalog;
 use libframe::clock::Clock;
 use libframe::payload::{Payload as _, Stats};
-use libframe::tool::{self, Account, Ended, Sink};
+use libframe::tool::{self, Account, Ended, Sink, Voice};
 use libframe::wire::{Header, Kind, Record};
 use libframe_record::{Compress, Fsync, Options, Recorder, broken_off};
 
@@ -118,10 +118,15 @@ impl Sink for ToH5 {
             closing: None,
             session: 0,
         };
-        tell_broken_off(&path);
         tool.check_space(&path)?;
         tool.recorder = Some(Recorder::create(&path, options, args.force)?);
         Ok(tool)
+    }
+
+    fn voice(&mut self, voice: Voice) {
+        if let Some(recorder) = &self.recorder {
+            tell_broken_off(recorder.path(), &voice);
+        }
     }
 
     fn record(&mut self, record: Record<'_>, _catalog: &Catalog) -> Result<()> {
@@ -238,14 +243,14 @@ impl ToH5 {
 }
 
 /// Says which recordings here can be repaired.
-fn tell_broken_off(path: &Path) {
+fn tell_broken_off(path: &Path, voice: &Voice) {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     for other in broken_off(folder.unwrap_or(Path::new("."))) {
         if other != path {
             let other = other.display();
-            eprintln!(
-                "to-h5: {other} broke off; to bring it up to date: repair-frames {other}"
-            );
+            voice.tell(&format!(
+                "{other} broke off; to bring it up to date: repair-frames {other}"
+            ));
         }
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Rows {
     undo: Option<Undo>,
     rows: u64,
     at: Option<u64>,
+    /// A chunk that could not be read, patiently.
+    bad: Option<u64>,
     bytes: Vec<u8>,
     packed: Vec<u8>,
 }
@@ -103,6 +105,7 @@ impl Rows {
             shape,
             dataset,
             at: None,
+            bad: None,
             bytes: Vec::new(),
             packed: Vec::new(),
         })
@@ -116,6 +119,11 @@ impl Rows {
     /// Looks at no more than these rows.
     pub(crate) fn truncate(&mut self, rows: u64) {
         self.rows = self.rows.min(rows);
+    }
+
+    /// Bytes of a row.
+    pub(crate) fn row_len(&self) -> usize {
+        self.row_len
     }
 
     /// Rows in a chunk.
@@ -161,7 +169,13 @@ impl Rows {
     pub(crate) fn chunk(&mut self, chunk: u64) -> Result<&[u8]> {
         if self.at != Some(chunk) {
             self.at = None;
-            let read = self.read_patiently(chunk);
+            let read = match self.bad == Some(chunk) {
+                true => Err(anyhow!("cannot be read")),
+                false => self.read_patiently(chunk),
+            };
+            if read.is_err() {
+                self.bad = Some(chunk);
+            }
             read.with_context(|| format!("{}, chunk {chunk}", self.dataset.name()))?;
             self.at = Some(chunk);
         }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use hdf5::types::TypeDescriptor;
 use hdf5::{File, Group};
 use libframe::clock::SECOND;
+use libframe::decoder::{Cause, Damage};
 use libframe::wire::{FLAG_DEVICE_TIME, Header, Kind, MAX_PAYLOAD};
 
 use super::dataset::Rows;
@@ -52,6 +53,14 @@ pub(crate) enum What {
     Sample,
 }
 
+/// What a lane gave out.
+pub(crate) enum Taken {
+    /// A record; its payload is where it was asked to be.
+    Record(Header),
+    /// Samples that are there, but cannot be read.
+    Damage(Damage),
+}
+
 /// A group of a stream.
 struct Part {
     time: Rows,
@@ -67,7 +76,7 @@ struct Part {
 
 /// Where the bytes of samples are.
 enum Bytes {
-    Fixed(Rows),
+    Fixed(Box<Rows>),
     Varying(Box<Varying>),
     /// Nobody wants them.
     Left,
@@ -168,8 +177,9 @@ impl Lane {
         &mut self,
         tables: &mut [Option<Table>],
         payload: &mut Vec<u8>,
-    ) -> Result<Option<Header>> {
+    ) -> Result<Option<Taken>> {
         let Some(head) = self.head else { return Ok(None) };
+        let mut damage = None;
         payload.clear();
         let mut header = Header {
             kind: Kind::DATA,
@@ -181,7 +191,7 @@ impl Lane {
             sent: 0,
         };
         match head.what {
-            What::Sample => self.take_sample(&mut header, payload)?,
+            What::Sample => damage = self.take_sample(&mut header, payload)?,
             What::Description => {
                 header.kind = Kind::STREAM;
                 let part = &mut self.parts[self.part];
@@ -202,11 +212,17 @@ impl Lane {
         }
         self.last_time = head.time;
         self.find_head()?;
-        Ok(Some(header))
+        Ok(Some(damage.map_or(Taken::Record(header), Taken::Damage)))
     }
 
+    /// Takes a sample. Where its chunk cannot be read, the rest of that is damage: one flipped
+    /// bit must not hide the samples after it.
     #[inline]
-    fn take_sample(&mut self, header: &mut Header, payload: &mut Vec<u8>) -> Result<()> {
+    fn take_sample(
+        &mut self,
+        header: &mut Header,
+        payload: &mut Vec<u8>,
+    ) -> Result<Option<Damage>> {
         let row = self.row;
         let part = &mut self.parts[self.part];
         header.seq = part.seq.word(row)?;
@@ -214,10 +230,17 @@ impl Lane {
             header.flags = FLAG_DEVICE_TIME;
             payload.extend_from_slice(&device_time.to_le_bytes());
         }
-        part.append_sample(row, payload)?;
+        if part.append_sample(row, payload).is_err() {
+            let (rows, bytes) = part.unreadable(row);
+            self.row += rows;
+            // What comes next must tell that these are missing, whatever it is.
+            self.next = self.next_number()?;
+            let (offset, cause) = (row, Cause::Payload);
+            return Ok(Some(Damage { offset, bytes, cause, header: Some(*header) }));
+        }
         self.row += 1;
         self.next = self.next.max(header.seq.saturating_add(1));
-        Ok(())
+        Ok(None)
     }
 
     /// Finds what comes next. Entries stand before the sample of their row, and so does a
@@ -290,7 +313,7 @@ impl Part {
                     size: numbers(group, stream::SIZE, &unsigned)?,
                 }))
             }
-            true => Bytes::Fixed(Rows::new(group.dataset(stream::DATA)?)?),
+            true => Bytes::Fixed(Box::new(Rows::new(group.dataset(stream::DATA)?)?)),
         };
         let stored = match &bytes {
             Bytes::Fixed(rows) => rows.len(),
@@ -338,6 +361,19 @@ impl Part {
         match &mut self.device_time {
             Some(times) if row < times.len() => times.word(row).map(Some),
             _ => Ok(None),
+        }
+    }
+
+    /// How many rows from here on are lost with this one, and their bytes.
+    fn unreadable(&mut self, row: u64) -> (u64, u64) {
+        match &mut self.bytes {
+            Bytes::Fixed(rows) => {
+                let n = rows.chunk_rows() - row % rows.chunk_rows();
+                let n = n.min(self.rows - row);
+                (n, n * rows.row_len() as u64)
+            }
+            Bytes::Varying(varying) => (1, varying.size.word(row).unwrap_or(0).max(1)),
+            Bytes::Left => (1, 1),
         }
     }
 

@@ -5,15 +5,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use hdf5::{File, Group};
 use libframe::clock::SECOND;
+use libframe::decoder::Item;
 use libframe::ledger::SessionLedger;
 use libframe::payload::{Gap, Payload as _, Session};
 use libframe::wire::{Header, Kind, MAX_PAYLOAD, Record};
 
 use super::h5::{H5, H5Session};
-use super::lane::{Lane, What, tables};
+use super::lane::{Lane, Taken, What, tables};
 use super::table::{Entry, TABLES, Table, entries};
 
 /// Where to begin in a session, if not at its start.
@@ -83,23 +84,24 @@ impl Play {
 
     /// The next record.
     #[inline]
-    pub(crate) fn read(&mut self) -> Result<Option<Record<'_>>> {
+    pub(crate) fn read(&mut self) -> Result<Option<Item<'_>>> {
         loop {
             if self.open.is_none() && !self.open_next()? {
                 return Ok(None);
             }
             let Some(open) = &mut self.open else { return Ok(None) };
-            if let Some(header) = open.take(&mut self.tables, &mut self.payload)? {
-                anyhow::ensure!(
-                    self.payload.len() <= MAX_PAYLOAD,
-                    "absurdly long sample"
-                );
-                return Ok(Some(Record::new(header, &self.payload)));
+            match open.take(&mut self.tables, &mut self.payload)? {
+                Some(Taken::Record(header)) => {
+                    ensure!(self.payload.len() <= MAX_PAYLOAD, "an absurdly long sample");
+                    return Ok(Some(Item::Record(Record::new(header, &self.payload))));
+                }
+                Some(Taken::Damage(damage)) => return Ok(Some(Item::Damage(damage))),
+                None => {}
             }
             let end = open.end(&mut self.payload);
             self.open = None;
             if let Some(header) = end {
-                return Ok(Some(Record::new(header, &self.payload)));
+                return Ok(Some(Item::Record(Record::new(header, &self.payload))));
             }
         }
     }
@@ -174,9 +176,9 @@ impl Open {
         &mut self,
         tables: &mut [Option<Table>],
         payload: &mut Vec<u8>,
-    ) -> Result<Option<Header>> {
+    ) -> Result<Option<Taken>> {
         if let Some(lane) = self.announcements.pop_front() {
-            return Ok(Some(self.announce(lane, payload)));
+            return Ok(Some(Taken::Record(self.announce(lane, payload))));
         }
         let heads = self.lanes.iter().enumerate();
         let heads = heads.filter_map(|(at, lane)| Some((lane.head()?, lane.number, at)));
@@ -191,15 +193,18 @@ impl Open {
                     lanes.filter(|at| self.lanes[*at].description().is_some());
                 self.announcements.extend(described.map(Some));
                 if !self.session.payload.is_empty() {
-                    return Ok(Some(self.announce(None, payload)));
+                    return Ok(Some(Taken::Record(self.announce(None, payload))));
                 }
             }
         }
-        let Some(header) = self.lanes[at].take(tables, payload)? else { return Ok(None) };
+        let header = match self.lanes[at].take(tables, payload)? {
+            Some(Taken::Record(header)) => header,
+            other => return Ok(other),
+        };
         if self.session.end.is_none() {
             self.book(&header, payload);
         }
-        Ok(Some(Header { session: self.session.tag, ..header }))
+        Ok(Some(Taken::Record(Header { session: self.session.tag, ..header })))
     }
 
     /// Counts what is given out of a session that has no totals.

@@ -72,7 +72,7 @@ impl Records {
     #[inline]
     pub fn read(&mut self) -> Result<Option<Item<'_>>> {
         match &mut self.source {
-            Source::H5(play) => Ok(play.read()?.map(Item::Record)),
+            Source::H5(play) => play.read(),
             Source::Frames(_, reader) => match self.samples {
                 true => Ok(reader.read()?.map(|(_, item)| item)),
                 false => {

@@ -51,6 +51,8 @@ pub(crate) struct Column {
     tail: Vec<u8>,
     /// Whether `tail` has what is not in the file.
     changed: bool,
+    /// Whether some of `tail` is in the file.
+    begun: bool,
 }
 
 impl Column {
@@ -65,7 +67,8 @@ impl Column {
         let width = kind.size() * row.iter().product::<u64>() as usize;
         let set = Rc::new(group.dataset(name, kind, row, chunk, &coding.filters())?);
         let full = chunk as usize * width;
-        Ok(Column { set, coding, width, full, done: 0, tail: Vec::new(), changed: false })
+        let (done, tail) = (0, Vec::new());
+        Ok(Column { set, coding, width, full, done, tail, changed: false, begun: false })
     }
 
     /// One that has rows already, with those of the last chunk.
@@ -88,7 +91,8 @@ impl Column {
             tail.truncate(wanted);
         }
         let (full, done) = (chunk as usize * width, rows - rows % chunk);
-        Ok(Column { set, coding, width, full, done, tail, changed: false })
+        let begun = !tail.is_empty();
+        Ok(Column { set, coding, width, full, done, tail, changed: false, begun })
     }
 
     pub(crate) fn rows(&self) -> u64 {
@@ -116,7 +120,8 @@ impl Column {
             let chunk = std::mem::replace(&mut self.tail, next);
             let at = self.done / self.set.chunk();
             self.done += self.set.chunk();
-            press.put(&self.set, (at, self.done), chunk, self.coding)?;
+            let place = (at, self.done, std::mem::take(&mut self.begun));
+            press.put(&self.set, place, chunk, self.coding)?;
         }
         self.tail.extend_from_slice(bytes);
         self.changed = !self.tail.is_empty();
@@ -144,6 +149,7 @@ impl Column {
         chunk.resize(self.full, 0);
         self.changed = false;
         let at = self.done / self.set.chunk();
-        press.put(&self.set, (at, self.rows()), chunk, self.coding)
+        let place = (at, self.rows(), std::mem::replace(&mut self.begun, true));
+        press.put(&self.set, place, chunk, self.coding)
     }
 }

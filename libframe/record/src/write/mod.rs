@@ -75,6 +75,7 @@ impl Recording {
         let disk = Disk::new(file, journal.join(layout::COMMIT_FILE));
         let shared = Arc::new(Mutex::new(AtomicFile::open(disk, options.fsync)?));
         let file = File::create(path, &shared)?;
+        lock(&shared).end_ahead(true);
         let making = Making { data: options.compress };
         let at = file.root();
         at.set(root::FORMAT, Value::Text(layout::FORMAT_NAME))?;
@@ -93,7 +94,7 @@ impl Recording {
             streams: Vec::new(),
             at: 0,
             sessions: Vec::new(),
-            press: Press::start()?,
+            press: Press::start(&shared)?,
             streams_group: at.create(layout::STREAMS)?,
             groups: 0,
             file,
@@ -114,7 +115,8 @@ impl Recording {
         recover(&disk).with_context(|| format!("{}: commit", path.display()))?;
         let shared = Arc::new(Mutex::new(AtomicFile::open(disk, Fsync::Interval)?));
         let file = File::open(path, &shared)?;
-        lock(&shared).forget_beyond(file.allocated()?)?;
+        lock(&shared).forget_rest()?;
+        lock(&shared).end_ahead(true);
         let at = file.root();
         let generation = at.number(root::JOURNAL)? as u64;
         let making =
@@ -134,7 +136,7 @@ impl Recording {
             streams: Vec::new(),
             at: 0,
             sessions,
-            press: Press::start()?,
+            press: Press::start(&shared)?,
             groups: groups.len(),
             streams_group,
             file,
@@ -182,7 +184,7 @@ impl Recording {
 
     /// Bytes of the file as of the last commit.
     pub(crate) fn committed(&self) -> u64 {
-        lock(&self.shared).committed()
+        lock(&self.shared).content()
     }
 
     /// How many samples each stream's group has, those of ended sessions left out.
@@ -390,6 +392,10 @@ impl Recording {
             session.close(reason)?;
         }
         self.file.root().set(root::COMPLETE, Value::I8(1))?;
+        lock(&self.shared).end_ahead(false);
+        // The library writes the end of a file anew when something was allocated.
+        self.file.root().create(CLOSING)?;
+        self.file.root().delete(CLOSING)?;
         self.commit(generation)?;
         let (shared, path) = (Arc::clone(&self.shared), self.path.clone());
         // HDF5 gives back space that it held, which is one more commit.
@@ -399,6 +405,8 @@ impl Recording {
     }
 }
 
+/// A group that is there for no one to see.
+const CLOSING: &str = "closing";
 /// The attribute of the root that tells how samples are compressed.
 const COMPRESS: &str = "compress";
 

@@ -13,6 +13,7 @@ use std::thread::{Builder, JoinHandle, available_parallelism};
 use anyhow::{Context as _, Result, anyhow};
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 
+use crate::driver::{Shared, lock};
 use crate::h5::{Dataset, Filter};
 
 /// Chunks that may be on their way.
@@ -110,6 +111,8 @@ struct Place {
     /// Rows that the dataset has with it.
     rows: u64,
     len: usize,
+    /// It is in the file already, as it was before.
+    again: bool,
 }
 
 /// Compresses chunks and writes them.
@@ -121,10 +124,11 @@ pub(crate) struct Press {
     bytes: usize,
     spare: Vec<Vec<u8>>,
     own: Coder,
+    file: Shared,
 }
 
 impl Press {
-    pub(crate) fn start() -> Result<Press> {
+    pub(crate) fn start(file: &Shared) -> Result<Press> {
         let (jobs, waiting) = sync_channel(MAX_JOBS);
         let (done, coded) = sync_channel(MAX_JOBS);
         let waiting = Arc::new(Mutex::new(waiting));
@@ -143,6 +147,7 @@ impl Press {
             bytes: 0,
             spare: Vec::new(),
             own: Coder::default(),
+            file: Arc::clone(file),
         })
     }
 
@@ -155,11 +160,11 @@ impl Press {
     pub(crate) fn put(
         &mut self,
         set: &Rc<Dataset>,
-        (chunk, rows): (u64, u64),
+        (chunk, rows, again): (u64, u64, bool),
         raw: Vec<u8>,
         coding: Coding,
     ) -> Result<()> {
-        let place = Place { set: Rc::clone(set), chunk, rows, len: raw.len() };
+        let place = Place { set: Rc::clone(set), chunk, rows, len: raw.len(), again };
         if raw.len() <= AT_ONCE || coding.compress == Compress::None {
             let coded = self.own.encode(0, raw, coding);
             return self.write(&place, coded);
@@ -201,7 +206,14 @@ impl Press {
 
     fn write(&mut self, place: &Place, mut coded: Coded) -> Result<()> {
         place.set.grow(place.rows)?;
+        let before =
+            if place.again { Some(place.set.place_of(place.chunk)?) } else { None };
         place.set.write_chunk(place.chunk, coded.skipped, &coded.bytes?)?;
+        if let Some((at, len)) = before
+            && place.set.place_of(place.chunk)?.0 != at
+        {
+            lock(&self.file).give_back(at, len);
+        }
         if self.spare.len() < MAX_JOBS {
             coded.raw.clear();
             self.spare.push(coded.raw);

@@ -1,0 +1,28 @@
+//! A recording in HDF5 that broke off, brought up to date where it is.
+
+use anyhow::{Context as _, Result};
+use libframe::tool::{Account, Usage, Voice};
+
+use crate::Args;
+
+pub(crate) fn repair(args: Args, voice: &Voice, account: &mut Account) -> Result<()> {
+    let path = args.file.context("no file")?;
+    if args.report.is_some() {
+        let hint = "--report is for recordings in the pipe's format";
+        return Err(Usage(hint.into()).into());
+    }
+    let repair = libframe_record::repair(&path)?;
+    let name = path.display();
+    for (stream, before, after) in &repair.streams {
+        let added = after - before;
+        voice.tell(&format!("{name}: {stream}: {before} samples, {added} added"));
+    }
+    if repair.is_nothing() {
+        voice.detail(&format!("{name}: is complete, nothing to do"));
+    }
+    if repair.damaged > 0 {
+        let bytes = repair.damaged;
+        account.add_broken(format!("{name}: {bytes} bytes of its journal are damaged"));
+    }
+    Ok(())
+}
