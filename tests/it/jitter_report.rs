@@ -609,6 +609,30 @@ fn a_live_stream_is_reported_when_it_ends() {
     assert!(text.starts_with("stdin: GOOD") && text.contains("sim-src"), "{text}");
 }
 
+#[test]
+fn every_key_is_in_the_manual() {
+    fn keys(value: &Value, all: &mut std::collections::BTreeSet<String>) {
+        match value {
+            Value::Array(values) => values.iter().for_each(|value| keys(value, all)),
+            Value::Object(map) => map.iter().for_each(|(key, value)| {
+                all.insert(key.clone());
+                keys(value, all);
+            }),
+            _ => {}
+        }
+    }
+    let mut recording =
+        pipe("sim-src glove -n 99 --rate max --fault gap=9%").run().stdout;
+    recording.extend(drifting());
+    let mut all = std::collections::BTreeSet::new();
+    keys(&report("", recording).json(), &mut all);
+    let page = fs::read_to_string(root().join("man/framepipe-report.5")).unwrap();
+    let words: Vec<_> = page.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let missing: Vec<_> =
+        all.iter().filter(|key| !words.contains(&key.as_str())).collect();
+    assert!(missing.is_empty() && all.len() > 90, "{missing:?} of {}", all.len());
+}
+
 /// Not run as a rule: takes half a minute.
 #[test]
 #[ignore = "writes 18.7 million samples"]

@@ -60,7 +60,8 @@ const EXAMPLES: &str = "Examples:
 /// deviation are those of all intervals, percentiles are interpolated as numpy does by
 /// default; jitter is also given as RFC 3550 has it. A burst is a run of intervals below a
 /// tenth of the usual pace. The drift of a device's clock is the slope of the line below all
-/// samples, since a sample can come late but never early.
+/// samples, since a sample can come late but never early. framepipe-report(5) has every
+/// figure and the keys of the JSON.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Args {

@@ -294,7 +294,7 @@ pub(crate) fn latencies(hops: &[HopReport]) -> String {
         let base = TOP + ROW * (row as f64 + 1.0);
         let most = hop.latency.iter().map(|(_, n)| *n).max().unwrap_or(0).max(1) as f64;
         drawing.line("grid", (LEFT, base), (RIGHT, base));
-        let cut: String = hop.stage.chars().take(9).collect();
+        let cut: String = hop.stage.chars().take(7).collect();
         let name = if cut.len() < hop.stage.len() { format!("{cut}…") } else { cut };
         drawing.words("end", (LEFT - 5.0, base - 4.0), &name);
         for (edge, n) in &hop.latency {
