@@ -489,7 +489,7 @@ fn what_the_recorder_writes_gives_the_report_of_what_it_was_given() {
     let recorded = run.expect(&[3]).json()[0]["sessions"][0].clone();
     let piped = report("", recording).json()[0]["sessions"][0].clone();
     assert_eq!(recorded["streams"], piped["streams"]);
-    assert_eq!(recorded["stages"][1]["name"], "to-h5");
+    assert_eq!(recorded["hops"][1]["stage"], "to-h5");
     assert_eq!(recorded["hops"][0], piped["hops"][0]);
 }
 
