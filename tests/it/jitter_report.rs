@@ -64,6 +64,24 @@ fn times(n: usize, mut interval: impl FnMut(usize) -> i64) -> Vec<i64> {
         .collect()
 }
 
+/// Histogram and parts of the time hold every interval once.
+fn check_parts(stream: &Value) {
+    let (all, bars, parts) =
+        (&stream["intervals"], &stream["histogram"], &stream["over_time"]);
+    if all.is_null() {
+        return;
+    }
+    let numbers = |of: &Value| -> Vec<i64> {
+        of.as_array().unwrap().iter().filter_map(Value::as_i64).collect()
+    };
+    let count = all["count"].as_i64().unwrap();
+    let outside = bars["below"].as_i64().unwrap() + bars["above"].as_i64().unwrap();
+    assert_eq!(numbers(&bars["counts"]).iter().sum::<i64>() + outside, count);
+    assert_eq!(numbers(&parts["count"]).iter().sum::<i64>(), count);
+    assert_eq!(numbers(&parts["min_ns"]).iter().min().copied(), all["min_ns"].as_i64());
+    assert_eq!(numbers(&parts["max_ns"]).iter().max().copied(), all["max_ns"].as_i64());
+}
+
 #[test]
 fn the_figures_are_numpys() {
     let mut state = 3;
@@ -97,6 +115,9 @@ fn the_figures_are_numpys() {
     let file = desk.file("a.frames", recorded.end());
     let run = pipe(&format!("jitter-report -q -f json {file}")).run();
     let report = run.json()[0]["sessions"][0]["streams"].clone();
+    for stream in report.as_array().unwrap() {
+        check_parts(stream);
+    }
     let by_name = |name: &str| {
         let all = report.as_array().unwrap();
         all.iter().find(|stream| stream["name"] == name).unwrap()["intervals"].clone()
