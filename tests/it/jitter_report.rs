@@ -90,6 +90,8 @@ fn the_figures_are_numpys() {
         ("none", vec![]),
         ("one", vec![5]),
         ("two", vec![5, 12]),
+        // Their 99th percentile has another last bit when counted from below.
+        ("rounded", vec![0, 7_294_965, 7_294_965 + 9_707_428]),
         ("three", vec![5, 12, 12]),
         ("even", times(1000, |_| 4_608_295)),
         ("random", times(3001, |_| 4_000_000 + (noise(&mut state) % 1_000_000) as i64)),
@@ -123,26 +125,11 @@ fn the_figures_are_numpys() {
         all.iter().find(|stream| stream["name"] == name).unwrap()["intervals"].clone()
     };
     assert!(by_name("none").is_null() && by_name("one").is_null());
-    let Some(numpy) = python(&["figures", &file]) else { return };
-    let numpy: Value = serde_json::from_slice(&numpy).unwrap();
-    assert_eq!(numpy.as_object().unwrap().len(), cases.len() - 2);
-    for (name, figures) in numpy.as_object().unwrap() {
-        let ours = by_name(name);
-        assert_eq!(ours["exact"], true);
-        for (figure, theirs) in figures.as_object().unwrap() {
-            let (ours, theirs) = (ours[figure].as_f64(), theirs.as_f64());
-            if figure == "deviation_ns" {
-                // numpy rounds each square; ours are exact to the last division.
-                let (ours, theirs) = (ours.unwrap(), theirs.unwrap());
-                assert!(
-                    (ours - theirs).abs() <= 1e-9 * theirs,
-                    "{name}: {ours} {theirs}"
-                );
-            } else {
-                assert_eq!(ours, theirs, "{name}: {figure}");
-            }
-        }
-    }
+    assert_eq!(by_name("many")["exact"], true);
+    // Compared over there, since not every reader of JSON keeps the last bit of a number.
+    let json = desk.file("a.json", &run.stdout);
+    let Some(compared) = python(&["figures", &file, &json]) else { return };
+    assert_eq!(String::from_utf8_lossy(&compared).trim(), (cases.len() - 2).to_string());
 }
 
 #[test]
@@ -168,16 +155,19 @@ fn rate_and_jitter_are_known() {
 
 #[test]
 fn a_gap_has_its_place_and_its_reason() {
-    let recording = Recorded::new()
+    let mut recorded = Recorded::new()
         .stream(1, "s", None)
         .samples(1, (0..100).map(|i| i * 10 * MS))
-        .gap(1, 20, 990 * MS, 1200 * MS)
-        .samples(1, (0..880).map(|i| 1200 * MS + i * 10 * MS))
-        .end();
+        .gap(1, 20, 990 * MS, 1200 * MS);
+    // A gap may be told again.
+    recorded.next.insert(1, 100);
+    let again = recorded.gap(1, 20, 990 * MS, 1200 * MS);
+    let recording = again.samples(1, (0..880).map(|i| 1200 * MS + i * 10 * MS)).end();
     let run = report("", recording.clone());
     run.expect(&[3]).expect_stderr(0, "s: FAIL: 20 of 1 000 samples lost, 2%");
     let stream = stream(&run);
     assert_eq!((&stream["samples"], &stream["lost"]), (&980.into(), &20.into()));
+    assert_eq!(stream["gaps"].as_array().unwrap().len(), 1);
     let gap = &stream["gaps"][0];
     assert_eq!((&gap["first_sample"], &gap["count"]), (&100.into(), &20.into()));
     assert_eq!((&gap["reason"], &gap["stage"]), (&"device".into(), &"by-hand".into()));
