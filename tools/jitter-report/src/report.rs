@@ -325,6 +325,7 @@ impl SessionReport {
     pub(crate) fn keep_streams(&mut self, most: usize) {
         let more = self.streams.len().saturating_sub(most);
         self.streams.truncate(most);
+        self.streams.shrink_to_fit();
         self.more_streams += more as u64;
     }
 
