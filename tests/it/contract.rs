@@ -21,7 +21,7 @@ const FILTERS: &[&str] = &[
     "pick-frames",
     "repair-frames -q",
 ];
-const SINKS: &[&str] = &["inspect-frames", "to-text", RECORDER];
+const SINKS: &[&str] = &["inspect-frames", "jitter-report", "to-text", RECORDER];
 /// Writes to a file, and nothing to stdout.
 const RECORDER: &str = "to-h5 {new}/a.h5";
 /// What comes before the first record; no row about records is theirs.
@@ -301,7 +301,7 @@ fn a_missing_file_is_named() {
     let run = pipe(&format!("inspect-frames {} /no/such.frames", good.display())).run();
     assert!(run.expect(&[1]).stdout.is_empty());
     std::fs::remove_file(good).unwrap();
-    for tool in ["inspect-frames", "to-text", "repair-frames"] {
+    for tool in ["inspect-frames", "jitter-report", "to-text", "repair-frames"] {
         let run = pipe(&format!("{tool} /no/such.frames")).run();
         run.expect(&[1])
             .expect_stderr(0, &format!("{tool}: /no/such.frames: No such file"));

@@ -84,6 +84,7 @@ fn every_vector_passes_through_every_filter_without_a_crash() {
                 "batch-frames -n 3",
                 "repair-frames",
                 "inspect-frames",
+                "jitter-report",
                 "to-text",
             ] {
                 let run = pipe(tool).input_file(&path).run();

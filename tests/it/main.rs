@@ -16,6 +16,7 @@ mod batch_frames;
 mod calibrate_frames;
 mod capture_glove;
 mod inspect_frames;
+mod jitter_report;
 mod pick_frames;
 mod repair_frames;
 mod replay;

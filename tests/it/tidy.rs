@@ -176,6 +176,7 @@ fn architecture_names_every_module_of_libframe() {
 #[test]
 fn options_are_spelled_alike_in_all_tools() {
     // The long options that more than one tool may define, each with its one meaning.
+    // --rate is samples a second: those to make, or those that must have come.
     let shared = [
         "--end",
         "--format",

@@ -2,7 +2,7 @@
 
 use super::origin::Remark;
 use crate::decoder::{Cause, Damage};
-use crate::ledger::{Loss, SessionLedger};
+use crate::ledger::{Loss, SessionLedger, StreamLedger};
 
 /// Lines about losses on stderr; the rest are summed up in one more.
 const MAX_LINES: usize = 20;
@@ -32,17 +32,42 @@ impl Account {
     pub(super) fn add(&mut self, ledger: &SessionLedger, name: impl Fn(u16) -> String) {
         // The account of the session itself (0) tells who broke off, which is a complaint.
         for (number, stream) in ledger.streams().filter(|(number, _)| *number != 0) {
-            self.samples += stream.samples();
-            self.lost += stream.lost();
-            self.unknown += stream.unknown();
-            self.duplicates += stream.duplicates();
-            self.reordered += stream.reordered();
-            for loss in stream.losses().iter().filter(|loss| loss.places > 0) {
-                if self.losses.len() < 10 * MAX_LINES {
-                    self.losses.push((name(number), loss.clone()));
-                }
-            }
+            self.add_stream(stream, || name(number));
         }
+    }
+
+    /// Adds the ledger of one stream; `name` tells the stream's.
+    pub fn add_stream(&mut self, stream: &StreamLedger, name: impl Fn() -> String) {
+        self.samples += stream.samples();
+        self.lost += stream.lost();
+        self.unknown += stream.unknown();
+        self.duplicates += stream.duplicates();
+        self.reordered += stream.reordered();
+        for loss in stream.losses().iter().filter(|loss| loss.places > 0) {
+            self.add_loss(name(), loss.clone());
+        }
+    }
+
+    fn add_loss(&mut self, name: String, loss: Loss) {
+        if self.losses.len() < 10 * MAX_LINES {
+            self.losses.push((name, loss));
+        }
+    }
+
+    /// Adds the account of another input.
+    pub(super) fn absorb(&mut self, other: Account) {
+        self.samples += other.samples;
+        self.lost += other.lost;
+        self.unknown += other.unknown;
+        self.duplicates += other.duplicates;
+        self.reordered += other.reordered;
+        self.damaged_places += other.damaged_places;
+        self.damaged_bytes += other.damaged_bytes;
+        self.late_bytes += other.late_bytes;
+        self.malformed += other.malformed;
+        self.remarks.extend(other.remarks);
+        other.broken.into_iter().for_each(|what| self.add_broken(what));
+        other.losses.into_iter().for_each(|(name, loss)| self.add_loss(name, loss));
     }
 
     pub(super) fn add_damage(&mut self, damage: &Damage) {

@@ -1,5 +1,6 @@
 //! `main` for a tool that reads records and puts them somewhere else.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -7,9 +8,9 @@ use anyhow::Result;
 use clap::Parser;
 
 use super::account::Account;
-use super::args::Role;
+use super::args::{Common, Role};
 use super::consumer::{Consumer, Ended};
-use super::exit;
+use super::exit::{self, Usage};
 use super::input::Input;
 use super::origin::Origin;
 use super::signal::Stop;
@@ -38,6 +39,10 @@ pub trait Sink: Sized {
     /// what it wrote wants to know it.
     const JOINS_SESSION: bool = false;
 
+    /// Whether each file is an input of its own, between [`Sink::begin`] and
+    /// [`Sink::finish`]. Otherwise all of them are one, as if by `cat`.
+    const FILES_APART: bool = false;
+
     /// Checks the arguments and acquires what the tool needs.
     fn open(args: Self::Args) -> Result<Self>;
 
@@ -45,13 +50,21 @@ pub trait Sink: Sized {
     fn voice(&mut self, _voice: Voice) {}
 
     /// The files to read instead of stdin, if the command line names any.
-    fn files(_args: &Self::Args) -> Vec<std::path::PathBuf> {
+    fn files(_args: &Self::Args) -> Vec<PathBuf> {
         Vec::new()
     }
 
     /// Where the records come from, if stdin and files of records are not all there is.
     fn origin(args: &Self::Args) -> Result<Origin> {
         Origin::files(Self::files(args))
+    }
+
+    /// An input begins: a file where [`Sink::FILES_APART`], else stdin.
+    ///
+    /// A sink that knows the format of a file that holds no records reads it here, fills
+    /// in the account, and returns true.
+    fn begin(&mut self, _file: Option<&Path>, _account: &mut Account) -> Result<bool> {
+        Ok(false)
     }
 
     /// Takes one record of any kind but END. What was missing comes as a GAP in its
@@ -88,9 +101,20 @@ pub trait Sink: Sized {
         Ok(())
     }
 
-    /// Closes the destination. Called once, when the input is over.
+    /// An input is over; this is its account.
+    fn finish(&mut self, _account: &Account) -> Result<()> {
+        Ok(())
+    }
+
+    /// Closes the destination. Called once, when all input is over.
     fn close(&mut self, _account: &Account) -> Result<()> {
         Ok(())
+    }
+
+    /// What is wrong with the input by the sink's own measure: each is told on stderr, and
+    /// the exit status is that of a loss.
+    fn objections(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 
@@ -105,19 +129,56 @@ pub fn sink<S: Sink>() -> ExitCode {
         let clock = Clock::system();
         let stop = Stop::at_signal(&clock, None)?;
         let counters = Arc::new(Counters::default());
-        let mut origin = S::origin(&args)?;
-        if S::STALLS {
-            origin = origin.ahead(common.queue as usize, &counters)?;
+        let mut inputs = Vec::new();
+        for (file, mut origin) in origins::<S>(&args)? {
+            let stop = stop.clone();
+            if S::STALLS {
+                origin = origin.ahead(common.queue as usize, &counters)?;
+            }
+            inputs.push((file, Input::new(origin, stop, common, &counters, &clock)));
         }
-        let input = Input::new(origin, stop, common, &counters, &clock);
         let mut sink = S::open(args)?;
         sink.voice(Voice::new(common));
         let status = Status::start(common, role, &counters, &clock)?;
-        let identity = S::JOINS_SESSION.then(|| Identity::new(common));
-        input.run(&mut SinkStage { sink: &mut sink, identity }, account)?;
+        for (file, input) in inputs {
+            let mut of_input = Account::default();
+            let result = read(&mut sink, file.as_deref(), input, common, &mut of_input);
+            account.absorb(of_input);
+            result?;
+        }
         drop(status);
-        sink.close(account)
+        sink.close(account)?;
+        sink.objections().into_iter().for_each(|what| account.add_broken(what));
+        Ok(())
     })
+}
+
+/// Each input, with its file where it has one of its own.
+fn origins<S: Sink>(args: &S::Args) -> Result<Vec<(Option<PathBuf>, Origin)>> {
+    let files = S::files(args);
+    if !S::FILES_APART || files.is_empty() {
+        return Ok(vec![(None, S::origin(args)?)]);
+    }
+    let name = |file: &PathBuf| Some(file.clone()).filter(|file| file != Path::new("-"));
+    let open = |file: PathBuf| Ok((name(&file), Origin::files(vec![file])?));
+    files.into_iter().map(open).collect()
+}
+
+fn read<S: Sink>(
+    sink: &mut S,
+    file: Option<&Path>,
+    input: Input,
+    common: &Common,
+    account: &mut Account,
+) -> Result<()> {
+    if !sink.begin(file, account)? {
+        let identity = S::JOINS_SESSION.then(|| Identity::new(common));
+        input.run(&mut SinkStage { sink, identity }, account)?;
+    } else if common.count.or(common.idle.map(|_| 0)).is_some() {
+        let hint = "--count and --idle are for records; this file is read as a whole";
+        return Err(Usage(hint.into()).into());
+    }
+    sink.finish(account)
 }
 
 struct SinkStage<'a, S> {
