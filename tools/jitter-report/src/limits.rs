@@ -32,8 +32,8 @@ pub(crate) struct Limits {
     #[arg(long, value_name = "SHARE", value_parser = parse_share, default_value = "1%")]
     pub(crate) loss_fail: f64,
 
-    /// FAIL if the measured rate is not this; may be repeated: --rate glove=217:2%
-    #[arg(long = "rate", value_name = "[STREAM=]HZ[:TOLERANCE]", value_parser = Rate::parse)]
+    /// FAIL if the measured rate is not this, or with a plus below it; may be repeated: --rate glove=217:2%, --rate 150+
+    #[arg(long = "rate", value_name = "[STREAM=]HZ[:TOLERANCE|+]", value_parser = Rate::parse)]
     pub(crate) rates: Vec<Rate>,
 
     /// WARNING if more than this share of the samples is stamped in bursts
@@ -64,21 +64,27 @@ pub(crate) struct Rate {
     /// All streams, if none is named.
     pub(crate) stream: Option<String>,
     pub(crate) hz: f64,
-    /// As a share of it.
-    pub(crate) tolerance: f64,
+    /// As a share of it; none if more is as good.
+    pub(crate) tolerance: Option<f64>,
 }
 
 impl Rate {
     fn parse(text: &str) -> Result<Rate, String> {
-        let wrong = || format!("{text:?} is no rate; say 217, 217:2% or glove=217:2%");
+        let wrong =
+            || format!("{text:?} is no rate; say 217, 217:2%, 150+ or glove=217:2%");
         let (stream, rest) = match text.rsplit_once('=') {
             Some((stream, rest)) if !stream.is_empty() => (Some(stream.to_owned()), rest),
             Some(_) => return Err(wrong()),
             None => (None, text),
         };
         let (hz, tolerance) = match rest.split_once(':') {
-            Some((hz, tolerance)) => (hz, parse_share(tolerance).map_err(|_| wrong())?),
-            None => (rest, TOLERANCE),
+            Some((hz, tolerance)) => {
+                (hz, Some(parse_share(tolerance).map_err(|_| wrong())?))
+            }
+            None => match rest.strip_suffix('+') {
+                Some(hz) => (hz, None),
+                None => (rest, Some(TOLERANCE)),
+            },
         };
         match hz.parse::<f64>() {
             Ok(hz) if hz.is_finite() && hz > 0.0 => Ok(Rate { stream, hz, tolerance }),
@@ -126,10 +132,11 @@ mod tests {
         let rate = |stream: Option<&str>, hz, tolerance| {
             Ok(Rate { stream: stream.map(str::to_owned), hz, tolerance })
         };
-        assert_eq!(Rate::parse("217"), rate(None, 217.0, 0.01));
-        assert_eq!(Rate::parse("217:2%"), rate(None, 217.0, 0.02));
-        assert_eq!(Rate::parse("a=b=30:0.5"), rate(Some("a=b"), 30.0, 0.5));
-        for wrong in ["", "0", "-5", "NaN", "=5", "5:", "5:two", "fast"] {
+        assert_eq!(Rate::parse("217"), rate(None, 217.0, Some(0.01)));
+        assert_eq!(Rate::parse("217:2%"), rate(None, 217.0, Some(0.02)));
+        assert_eq!(Rate::parse("a=b=30:0.5"), rate(Some("a=b"), 30.0, Some(0.5)));
+        assert_eq!(Rate::parse("x=150+"), rate(Some("x"), 150.0, None));
+        for wrong in ["", "0", "+", "150+:2%", "-5", "NaN", "=5", "5:", "5:two", "fast"] {
             assert!(
                 Rate::parse(wrong).is_err_and(|err| err.contains("217:2%")),
                 "{wrong}"

@@ -91,6 +91,8 @@ enum Format {
     Text,
     /// A JSON array, one object for each input
     Json,
+    /// A line for each input
+    Line,
     /// Nothing, for a cron job that wants the page only
     None,
 }
@@ -178,6 +180,7 @@ impl JitterReport {
                 self.out.write_all(before)?;
                 serde_json::to_writer(&mut self.out, report)?;
             }
+            Format::Line => text::write_line(report, &mut self.out)?,
             Format::None => {}
         }
         self.reported += 1;

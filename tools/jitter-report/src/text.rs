@@ -43,6 +43,27 @@ pub(crate) fn write(
     Ok(())
 }
 
+/// The input in a line, for a log: its verdict, and what there is of each stream.
+pub(crate) fn write_line(report: &FileReport, out: &mut impl Write) -> Result<()> {
+    let name = report.file.as_deref().unwrap_or("stdin");
+    write!(out, "{name}: {}", report.verdict.name())?;
+    for stream in report.sessions.iter().flat_map(|session| &session.streams) {
+        let (n, lost) = (plural(stream.samples, "sample"), count(stream.lost));
+        let time = duration(stream.seconds * 1e9);
+        write!(out, "; {} {n} in {time}, {}, {lost} lost", stream.name, rates(stream))?;
+        let worst = stream.findings.iter().find(|f| f.verdict == stream.verdict);
+        if let Some(finding) = worst {
+            write!(out, " ({})", finding.text)?;
+        }
+    }
+    let findings = report.sessions.iter().flat_map(|session| &session.findings);
+    let complaints = report.input.complaints.iter().map(String::as_str);
+    for text in findings.map(|finding| finding.text.as_str()).chain(complaints) {
+        write!(out, "; {text}")?;
+    }
+    writeln!(out)
+}
+
 fn write_session(
     session: &SessionReport,
     style: &Style,

@@ -112,14 +112,27 @@ fn losses(stream: &StreamReport, limits: &Limits, findings: &mut Vec<Finding>) {
 }
 
 fn rate(stream: &StreamReport, limits: &Limits, findings: &mut Vec<Finding>) {
-    let Some(hz) = stream.rate_hz else { return };
-    let off = |wanted: f64| (hz / wanted - 1.0).abs();
-    if let Some(rate) = limits.rate_of(&stream.name) {
-        if off(rate.hz) > rate.tolerance {
-            let (wanted, tolerance) = (rate.hz, percent(rate.tolerance));
-            let text = format!("{hz:.3} Hz is not --rate {wanted} to within {tolerance}");
-            findings.push(failure("rate", hz, wanted, text));
+    let asked = limits.rate_of(&stream.name);
+    let Some(hz) = stream.rate_hz else {
+        if let Some(rate) = asked.filter(|_| stream.media != "event") {
+            let (wanted, n) = (rate.hz, plural(stream.samples, "sample"));
+            let text = format!("{n} have no rate, and --rate asks for {wanted}");
+            findings.push(failure("rate", 0.0, wanted, text));
         }
+        return;
+    };
+    let off = |wanted: f64| (hz / wanted - 1.0).abs();
+    if let Some(rate) = asked {
+        let wanted = rate.hz;
+        let text = match rate.tolerance {
+            Some(tolerance) if off(wanted) > tolerance => {
+                let tolerance = percent(tolerance);
+                format!("{hz:.3} Hz is not --rate {wanted} to within {tolerance}")
+            }
+            None if hz < wanted => format!("{hz:.3} Hz is below --rate {wanted}+"),
+            _ => return,
+        };
+        findings.push(failure("rate", hz, wanted, text));
     } else if let Some(stated) = stream.nominal_rate_hz
         && off(stated) > STATED_TOLERANCE
     {
@@ -229,6 +242,16 @@ pub(crate) fn of_session(session: &SessionReport, limits: &Limits) -> Vec<Findin
     if let Some(stage) = &session.broke_off {
         let text = format!("broken off: no END after {stage}");
         findings.push(failure("broke-off", 1.0, 0.0, text));
+    }
+    for rate in &limits.rates {
+        let wanted =
+            |name: &str| rate.stream.as_deref().is_none_or(|asked| asked == name);
+        if !session.streams.iter().any(|stream| wanted(&stream.name)) {
+            let named = rate.stream.as_ref().map(|name| format!(" {name}"));
+            let (named, hz) = (named.unwrap_or_default(), rate.hz);
+            let text = format!("no stream{named}, and --rate asks for {hz} Hz");
+            findings.push(failure("rate", 0.0, hz, text));
+        }
     }
     let (step, limit) = (session.clock.largest_step_ns, limits.step_warn);
     if step.unsigned_abs() >= limit.unsigned_abs() && session.clock.step_count > 0 {
