@@ -29,6 +29,8 @@ const SHORT: usize = 512;
 const PIECE: i64 = SECOND / 500;
 /// So many bytes without a packet are not a glove's.
 const STRANGE: u64 = 64 << 10;
+/// The nice value of the thread that reads.
+const PRIORITY: i32 = -10;
 /// How often to look whether the glove is back.
 const LOOK: i64 = SECOND / 5;
 
@@ -90,6 +92,9 @@ impl Line {
 
     /// Listens until it is time to stop.
     pub(crate) fn listen(&mut self, feed: &mut Feed) -> Result<()> {
+        // A kernel keeps less than a second of a glove's bytes, so on a busy machine this
+        // thread comes first, if we may ask for that. It never runs long.
+        rustix::process::setpriority_process(None, PRIORITY).unwrap_or_default();
         while feed.is_running() {
             if self.port.is_none() {
                 self.look(feed)?;

@@ -23,7 +23,7 @@ use crate::line::{Line, OnUnplug, Options};
 
 const EXAMPLES: &str = "Examples:
   sim-device glove --link ./glove -n 400 & sleep 0.3; capture-glove ./glove -n 99 | to-text; wait
-  sim-device glove --link ./g -n 300 & sleep 0.3; head -c 9999 ./g | capture-glove - > g.frames; wait
+  sim-device glove --link ./g -n 300 & sleep 0.3; head -c 9999 ./g | capture-glove - > g.frames
   capture-glove --list --format json";
 
 /// Capture a tactile glove from its serial port.
