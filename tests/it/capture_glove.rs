@@ -140,6 +140,22 @@ fn every_frame_of_a_glove_is_captured_and_stamped_as_it_arrives() {
 }
 
 #[test]
+fn a_frame_goes_out_when_it_is_complete_and_not_when_the_next_one_comes() {
+    let rig = Rig::new("--rate 20 --wait-for-client");
+    let run = rig.capture("-n 20").run();
+    let sent = rig.stop();
+    let data = data(run.expect(&[0]));
+    let mut delays: Vec<_> = data
+        .iter()
+        .zip(&sent)
+        .map(|((header, _), (sent, _))| header.sent - sent)
+        .collect();
+    delays.sort();
+    // The next packet comes 25 ms later.
+    assert!(delays[10] < SECOND / 100, "{delays:?}");
+}
+
+#[test]
 fn a_backlog_is_told_and_not_stamped_as_if_it_were_fresh() {
     let rig = Rig::new("--wait-for-client");
     let mut capture = rig.capture("").start();
