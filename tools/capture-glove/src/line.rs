@@ -25,8 +25,9 @@ const BUFFER: usize = 64 << 10;
 const LONG: usize = 1024;
 /// What is less than that when it comes in pieces: the backlog is at its end.
 const SHORT: usize = 512;
-/// How long the kernel takes at most to hand over the next piece, ns.
-const PIECE: i64 = SECOND / 500;
+/// How long a busy kernel takes to hand over the next piece, ns. A glove that is awake sends
+/// more before that, so it is hardly ever waited for to the end.
+const PIECE: i64 = SECOND / 20;
 /// So many bytes without a packet are not a glove's.
 const STRANGE: u64 = 64 << 10;
 /// The nice value of the thread that reads.
