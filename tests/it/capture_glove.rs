@@ -472,8 +472,8 @@ fn bytes_that_wait_too_long_are_lost_and_that_is_told() {
     run.expect(&[3]);
     let sent = rig.stop();
     let gaps = run.payloads::<Gap>();
-    let overflow = gaps.iter().find(|gap| gap.reason == Reason::Transport);
-    assert!(overflow.is_some_and(|gap| gap.count.is_none()), "{gaps:?}");
+    // However few the bytes seem to lack.
+    assert!(gaps.iter().any(|gap| gap.count.is_none()), "{gaps:?} {:?}", events(&run));
     assert!(sent.iter().any(|(_, lost)| *lost));
 }
 

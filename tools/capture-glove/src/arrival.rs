@@ -112,6 +112,11 @@ impl Arrivals {
         self.measured.map(|byte| (time as f64 / byte) as u64)
     }
 
+    /// Bytes that came.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
     /// Stamps a frame: when the byte arrived with which so many had come.
     pub(crate) fn stamp(&mut self, end: u64) -> i64 {
         let before =

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
-use libframe::clock::SECOND;
+use libframe::clock::{Clock, SECOND};
 use libframe::payload::Value;
 use libframe::schema::Device;
 use libframe::tool::{Feed, Wake};
@@ -23,11 +23,12 @@ use crate::port::{AUTO, Port};
 const BUFFER: usize = 64 << 10;
 /// A read of this much is more than comes in a moment: there may be more behind it.
 const LONG: usize = 1024;
-/// What is less than that when it comes in pieces: the backlog is at its end.
-const SHORT: usize = 512;
-/// How long a busy kernel takes to hand over the next piece, ns. A glove that is awake sends
-/// more before that, so it is hardly ever waited for to the end.
-const PIECE: i64 = SECOND / 20;
+/// What a terminal holds at least before it loses the rest.
+const CROWD: usize = 4095;
+/// How long the kernel takes to hand over the next piece, ns.
+const PIECE: i64 = SECOND / 400;
+/// How long a backlog may take to read: a fast line never has nothing for us.
+const CATCH_UP: i64 = SECOND / 50;
 /// So many bytes without a packet are not a glove's.
 const STRANGE: u64 = 64 << 10;
 /// The nice value of the thread that reads.
@@ -129,7 +130,7 @@ impl Line {
     }
 
     fn read(&mut self, feed: &mut Feed) -> Result<()> {
-        let n = self.gather()?;
+        let n = self.gather(feed.clock())?;
         let now = feed.clock().now();
         if n == 0 {
             return self.unplug(feed);
@@ -140,6 +141,9 @@ impl Line {
         }
         if let Some(backlog) = self.arrivals.read(n, now) {
             self.tell(backlog, feed)?;
+        }
+        if n >= CROWD {
+            self.frames.be_crowded(self.arrivals.total());
         }
         self.parser.push(&self.buffer[..n]);
         self.send(feed)?;
@@ -161,13 +165,16 @@ impl Line {
 
     /// Reads what is there, all of it if that is much: only then is the age of its first
     /// byte known. A terminal hands out 4 KiB at a time, and keeps four times as much.
-    fn gather(&mut self) -> Result<usize> {
+    fn gather(&mut self, clock: &Clock) -> Result<usize> {
         let mut n = self.read_into(0)?;
-        let mut piece = if n < LONG { 0 } else { n };
-        while piece >= SHORT && n < BUFFER && self.has_more(PIECE)? {
-            // If this is the line's end, the next read finds it again.
-            piece = self.read_into(n)?;
-            n += piece;
+        let until = clock.now() + CATCH_UP;
+        let is_long = n >= LONG;
+        while is_long && n < BUFFER && clock.now() < until && self.has_more(PIECE)? {
+            match self.read_into(n)? {
+                // The line's end; the next read finds it again.
+                0 => break,
+                piece => n += piece,
+            }
         }
         Ok(n)
     }
