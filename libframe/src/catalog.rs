@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use crate::payload::{Payload as _, PayloadError};
-use crate::schema::{Channel, Field, Stream};
+use crate::schema::{Channel, Field, Sensor, Stream};
 use crate::wire::{Kind, Record};
 
 /// Memory that descriptions may take. Hostile ones would otherwise fill it.
@@ -129,9 +129,11 @@ impl Entry {
     fn weight(&self) -> usize {
         let channels = self.stream.channels.len() * size_of::<Channel>();
         let fields = self.stream.fields.len() * size_of::<Field>();
+        let sensors = self.stream.sensors.len() * size_of::<Sensor>();
         size_of::<Entry>()
             + channels
             + fields
+            + sensors
             + self.stream.meta.len() * 96
             + 2 * self.payload_len
     }

@@ -90,9 +90,14 @@ fn every_tool_says_so() {
     let mut bytes = pipe("sim-src glove -n 100 --rate max").run().stdout;
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    for tool in
-        ["batch-frames -n 7", "pick-frames", "repair-frames", "inspect-frames", "to-text"]
-    {
+    for tool in [
+        "batch-frames -n 7",
+        "calibrate-frames --gain 2 --all",
+        "pick-frames",
+        "repair-frames",
+        "inspect-frames",
+        "to-text",
+    ] {
         let run = pipe(tool).input(&bytes[..]).run();
         run.expect(&[3]).expect_stderr(0, "1 of 100 samples lost");
         run.expect_stderr(0, "reason: corrupt");

@@ -82,6 +82,7 @@ fn every_vector_passes_through_every_filter_without_a_crash() {
             for tool in [
                 "pick-frames",
                 "batch-frames -n 3",
+                "calibrate-frames --gain 2 --tare 1s --all",
                 "repair-frames",
                 "inspect-frames",
                 "jitter-report",

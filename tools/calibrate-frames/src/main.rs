@@ -39,7 +39,9 @@ const EXAMPLES: &str = "Examples:
 /// (--gains), times --gain and plus --offset, less its zero (--tare). Of a stream with
 /// sensors, the sensors come out, in the order of their map, as float32 with their names,
 /// regions and positions; numbers, times and everything else stay as they are. Of a glove
-/// without a map, say --map or --all. Streams that are not calibrated pass untouched.
+/// without a map, say --map or --all. Streams that are not calibrated pass untouched; samples
+/// that come before the first description of theirs are left out. The description tells what
+/// was done, and each zero that was taken away.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES,
           group = ArgGroup::new("what").required(true).multiple(true))]

@@ -112,6 +112,11 @@ impl Arrivals {
         self.measured.map(|byte| (time as f64 / byte) as u64)
     }
 
+    /// Bytes that came.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
     /// Stamps a frame: when the byte arrived with which so many had come.
     pub(crate) fn stamp(&mut self, end: u64) -> i64 {
         let before =
@@ -138,10 +143,11 @@ impl Arrivals {
     }
 }
 
-/// Whether so many bytes are all that is left of more, and not what came when a device that
-/// was silent began again: then they are more than the smallest buffer holds.
+/// Whether so many bytes are all that is left of more. Not, if they are fewer than a kernel
+/// keeps anyway; nor if a device may just have paused while we did, which a simulated one
+/// does on a busy machine. What is overlooked here shows in the bytes, but for one in 284.
 fn overflows(bytes: u64, expected: u64) -> bool {
-    bytes >= 4095 && expected > bytes + bytes / 4 + 600
+    bytes >= 16 << 10 && expected > 2 * bytes
 }
 
 /// How long a byte takes at 8N1: ten bits.
@@ -200,8 +206,10 @@ mod tests {
         assert_eq!(line.read(4000, late + MS), None, "the same episode");
         line.was_empty(late + 2 * MS);
         assert_eq!(line.read(100, late + 3 * MS), None);
-        let another = line.read(9000, late + 1000 * MS).unwrap();
+        let another = line.read(17_000, late + 1000 * MS).unwrap();
         assert!(another.overflow.is_some_and(|n| n > 60_000), "{another:?}");
+        let mut half = steady().0;
+        assert_eq!(half.read(17_000, now + 500 * MS).unwrap().overflow, None);
     }
 
     #[test]

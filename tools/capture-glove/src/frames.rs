@@ -7,7 +7,7 @@ use libframe::tool::{Feed, Missing};
 
 use crate::fault::Fault;
 use crate::glove::{Glove, side};
-use crate::packet::{Frame, Item, Parser};
+use crate::packet::{Frame, Item, ON_LINE, Parser};
 
 /// A glove's stream. It is opened at the first frame, which tells what it is of.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Frames {
     interval: Option<i64>,
     /// What the next frame's gap will be for.
     fault: Option<Fault>,
+    /// Up to this byte of the line, what waited may have found no room to wait.
+    crowded: u64,
     /// The glove was away.
     away: bool,
     /// It was silent, which is no loss.
@@ -43,6 +45,7 @@ impl Frames {
             last: None,
             interval: None,
             fault: None,
+            crowded: 0,
             away: false,
             was_silent: false,
             taken: 0,
@@ -81,7 +84,10 @@ impl Frames {
             self.missing(None, Reason::Device, Some(time), "unplugged", feed)?;
         }
         match self.fault.take() {
-            Some(fault) => self.tell(fault, Some(time), feed)?,
+            Some(mut fault) => {
+                fault.more |= frame.end <= self.crowded;
+                self.tell(fault, Some(time), feed)?;
+            }
             None => self.measure(time),
         }
         self.was_silent = false;
@@ -100,6 +106,12 @@ impl Frames {
         }
         self.described = Some((body, self.device.clone()));
         Ok(())
+    }
+
+    /// Takes note that up to this byte so much had waited that there may have been more. Then
+    /// the bytes may look like one broken frame and have a hundred cut out of them.
+    pub(crate) fn be_crowded(&mut self, until: u64) {
+        self.crowded = until + 2 * ON_LINE;
     }
 
     /// Takes note that nothing came for a while.
@@ -150,8 +162,7 @@ impl Frames {
         Ok(())
     }
 
-    /// Whether more time passed than so many lost frames account for. The bytes may look
-    /// like one broken frame and have a hundred cut out of them.
+    /// Whether more time passed than so many lost frames account for.
     fn took_long(&self, lost: u64, to: Option<i64>) -> bool {
         let (Some(from), Some(to), Some(interval)) = (self.last, to, self.interval)
         else {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
-use libframe::clock::SECOND;
+use libframe::clock::{Clock, SECOND};
 use libframe::payload::Value;
 use libframe::schema::Device;
 use libframe::tool::{Feed, Wake};
@@ -23,12 +23,16 @@ use crate::port::{AUTO, Port};
 const BUFFER: usize = 64 << 10;
 /// A read of this much is more than comes in a moment: there may be more behind it.
 const LONG: usize = 1024;
-/// What is less than that when it comes in pieces: the backlog is at its end.
-const SHORT: usize = 512;
-/// How long the kernel takes at most to hand over the next piece, ns.
-const PIECE: i64 = SECOND / 500;
+/// What a terminal holds at least before it loses the rest.
+const CROWD: usize = 4095;
+/// How long the kernel takes to hand over the next piece, ns.
+const PIECE: i64 = SECOND / 400;
+/// How long a backlog may take to read: a fast line never has nothing for us.
+const CATCH_UP: i64 = SECOND / 50;
 /// So many bytes without a packet are not a glove's.
 const STRANGE: u64 = 64 << 10;
+/// The nice value of the thread that reads.
+const PRIORITY: i32 = -10;
 /// How often to look whether the glove is back.
 const LOOK: i64 = SECOND / 5;
 
@@ -90,6 +94,9 @@ impl Line {
 
     /// Listens until it is time to stop.
     pub(crate) fn listen(&mut self, feed: &mut Feed) -> Result<()> {
+        // A kernel keeps less than a second of a glove's bytes, so on a busy machine this
+        // thread comes first, if we may ask for that. It never runs long.
+        rustix::process::setpriority_process(None, PRIORITY).unwrap_or_default();
         while feed.is_running() {
             if self.port.is_none() {
                 self.look(feed)?;
@@ -123,7 +130,7 @@ impl Line {
     }
 
     fn read(&mut self, feed: &mut Feed) -> Result<()> {
-        let n = self.gather()?;
+        let n = self.gather(feed.clock())?;
         let now = feed.clock().now();
         if n == 0 {
             return self.unplug(feed);
@@ -134,6 +141,9 @@ impl Line {
         }
         if let Some(backlog) = self.arrivals.read(n, now) {
             self.tell(backlog, feed)?;
+        }
+        if n >= CROWD {
+            self.frames.be_crowded(self.arrivals.total());
         }
         self.parser.push(&self.buffer[..n]);
         self.send(feed)?;
@@ -155,13 +165,16 @@ impl Line {
 
     /// Reads what is there, all of it if that is much: only then is the age of its first
     /// byte known. A terminal hands out 4 KiB at a time, and keeps four times as much.
-    fn gather(&mut self) -> Result<usize> {
+    fn gather(&mut self, clock: &Clock) -> Result<usize> {
         let mut n = self.read_into(0)?;
-        let mut piece = if n < LONG { 0 } else { n };
-        while piece >= SHORT && n < BUFFER && self.has_more(PIECE)? {
-            // If this is the line's end, the next read finds it again.
-            piece = self.read_into(n)?;
-            n += piece;
+        let until = clock.now() + CATCH_UP;
+        let is_long = n >= LONG;
+        while is_long && n < BUFFER && clock.now() < until && self.has_more(PIECE)? {
+            match self.read_into(n)? {
+                // The line's end; the next read finds it again.
+                0 => break,
+                piece => n += piece,
+            }
         }
         Ok(n)
     }

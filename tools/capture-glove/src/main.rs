@@ -23,7 +23,7 @@ use crate::line::{Line, OnUnplug, Options};
 
 const EXAMPLES: &str = "Examples:
   sim-device glove --link ./glove -n 400 & sleep 0.3; capture-glove ./glove -n 99 | to-text; wait
-  sim-device glove --link ./g -n 300 & sleep 0.3; head -c 9999 ./g | capture-glove - > g.frames; wait
+  sim-device glove --link ./g -n 300 & sleep 0.3; head -c 9999 ./g | capture-glove - > g.frames
   capture-glove --list --format json";
 
 /// Capture a tactile glove from its serial port.
@@ -33,6 +33,11 @@ const EXAMPLES: &str = "Examples:
 /// that name. The glove sends no numbers and no checksums, so a packet counts only if another
 /// follows it. Junk, halves of frames and changes of type are told as gaps: with the number
 /// of frames that are certainly lost, or with an unknown one.
+///
+/// Events: 'backlog', bytes waited for us, and how long; 'silent' and 'awake'; 'unplugged' and
+/// 'replugged', with the port; 'version', what a glove says when its button is pressed; and
+/// 'doubtful', the number of a frame that was given when the line fell quiet, and may be made
+/// of pieces after what came then.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Args {

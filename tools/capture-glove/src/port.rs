@@ -1,12 +1,13 @@
 //! A glove's end of a serial line: opened for us alone, and read without delay.
 
-use std::fs::{self, File};
-use std::io::{self, IsTerminal as _};
+use std::fs;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serialport::TTYPort;
 
@@ -28,18 +29,8 @@ pub(crate) fn is_recording(path: &Path) -> bool {
     if path == Path::new("-") || path == Path::new(AUTO) {
         return path == Path::new("-");
     }
-    let Ok(meta) = fs::metadata(path) else { return false };
-    let kind = FileType::from_raw_mode(std::os::unix::fs::MetadataExt::mode(&meta));
-    match kind {
-        FileType::CharacterDevice => {
-            // Asked without waiting for a carrier, which may never come.
-            let flags =
-                OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let file = rustix::fs::open(path, flags, Mode::empty()).map(File::from);
-            file.is_ok_and(|file| !file.is_terminal())
-        }
-        _ => true,
-    }
+    // Not opened to ask: that is what a glove begins to send at, and some boards restart.
+    fs::metadata(path).is_ok_and(|meta| !meta.file_type().is_char_device())
 }
 
 impl Port {
