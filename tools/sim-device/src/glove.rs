@@ -15,6 +15,11 @@ use crate::recording::Recording;
 use crate::touch::Touch;
 use crate::truth::Truth;
 
+/// What a byte takes at 921600 baud, with its start and stop bits.
+const NS_PER_BYTE: f64 = 1e10 / 921_600.0;
+/// Bytes that a line must carry for each frame a second at least; one that a rate asks too
+/// much of is a faster one.
+const LEAST: f64 = ON_WIRE as f64 * 1.2;
 /// How long a client may take for what it has not read when all is sent.
 const PATIENCE: i64 = 2 * SECOND;
 /// The same when the plug is pulled, which nobody announces.
@@ -105,6 +110,10 @@ struct Glove {
     frames: u64,
     /// Whether all of the frame arrived so far.
     whole: bool,
+    /// ns that the line takes for a byte.
+    per_byte: f64,
+    /// When the line has carried what was sent.
+    free: i64,
 }
 
 /// Where the packets come from.
@@ -138,6 +147,8 @@ impl Glove {
             unplug: args.unplug,
             frames: 0,
             whole: true,
+            per_byte: NS_PER_BYTE.min(SECOND as f64 / (args.rate * LEAST)),
+            free: 0,
         })
     }
 
@@ -166,7 +177,7 @@ impl Glove {
             if packet.place == Place::First {
                 late += self.pause(packet.at + late, device)?;
             }
-            if !device.wait(begun + packet.at + late)? {
+            if !device.wait(self.free.max(begun + packet.at + late))? {
                 break;
             }
             if !self.port.is_plugged_in() {
@@ -192,6 +203,9 @@ impl Glove {
     fn send(&mut self, packet: &Packet, device: &Device) -> Result<()> {
         let arrived = self.line.send(&packet.bytes, &mut self.port)?;
         let sent = device.clock().now();
+        // What comes late, since the machine had no time for us, cannot come at once: a
+        // line carries byte after byte, and so much at a time fits no pseudo-terminal.
+        self.free = sent + (packet.bytes.len() as f64 * self.per_byte) as i64;
         self.whole = arrived && (self.whole || packet.place != Place::Last);
         if packet.place != Place::Last {
             return Ok(());
