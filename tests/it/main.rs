@@ -18,6 +18,7 @@ mod capture_glove;
 mod inspect_frames;
 mod jitter_report;
 mod pick_frames;
+mod record_session;
 mod repair_frames;
 mod replay;
 mod sim_device;
