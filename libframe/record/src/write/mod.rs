@@ -4,6 +4,8 @@
 //! then, at once: see [`crate::commit`].
 
 mod column;
+#[cfg(test)]
+mod crash;
 mod description;
 mod press;
 mod rows;
