@@ -20,10 +20,11 @@ mod journal;
 mod recorder;
 mod repair;
 mod space;
+mod storage;
 mod write;
 
-pub use self::commit::Fsync;
 pub use self::journal::broken_off;
 pub use self::recorder::Recorder;
 pub use self::repair::{Repair, is_hdf5, repair};
+pub use self::storage::Fsync;
 pub use self::write::{Compress, Options};

@@ -31,10 +31,11 @@ use self::rows::{At, Entry, TABLES};
 use self::session::SessionGroup;
 use self::stream::{Numbers, Origin, StreamGroup};
 use self::table::Table;
-use crate::commit::{AtomicFile, Disk, Fsync, recover, sync_folder};
+use crate::commit::{AtomicFile, recover};
 use crate::driver::{Shared, lock};
 use crate::h5::{File, Group, Value};
 use crate::layout::{self, root, stream as names};
+use crate::storage::{Disk, Fsync, sync_folder};
 
 /// Streams in one file: each takes memory, and a little of every commit's time.
 const MAX_STREAMS: usize = 4096;
