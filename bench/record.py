@@ -1,10 +1,15 @@
 """The recorder that to-h5 is measured against: frames of a glove and their times with h5py.
 
-    record.py bulk FRAMES OUT    whole blocks from memory, gzip 1: the fastest h5py can do
-    record.py live OUT SECONDS   217 frames a second, as a Python recorder would
+    record.py bulk FRAMES OUT       whole blocks from memory, gzip 1: the fastest it can do
+    record.py live OUT SECONDS      217 frames a second, as a Python recorder would
+    record.py compare FRAMES TO_H5  both on the same frames in turns; prints the ratio
 """
 
+import os
+import statistics
+import subprocess
 import sys
+import tempfile
 import time
 
 import h5py
@@ -49,7 +54,26 @@ def bulk(source, path):
     for at in range(0, len(frames), BLOCK):
         append(data, stamps, frames[at : at + BLOCK], times[at : at + BLOCK])
     file.close()
-    print(f"{len(frames)} frames {time.perf_counter() - begin:.3f} s {time.process_time() - cpu:.3f} s CPU")
+    wall, cpu = time.perf_counter() - begin, time.process_time() - cpu
+    print(f"{len(frames)} frames {wall:.3f} s {cpu:.3f} s CPU")
+    return len(frames), wall
+
+
+def compare(source, to_h5):
+    theirs, ours = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        mine, its = f"{folder}/py.h5", f"{folder}/a.h5"
+        for _ in range(5):
+            n, wall = bulk(source, mine)
+            theirs.append(n / wall)
+            begin = time.perf_counter()
+            cat = subprocess.Popen(["cat", source], stdout=subprocess.PIPE)
+            subprocess.run([to_h5, "--force", its], stdin=cat.stdout, check=True)
+            ours.append(n / (time.perf_counter() - begin))
+        sizes = os.path.getsize(its) / os.path.getsize(mine)
+    ours, theirs = statistics.median(ours), statistics.median(theirs)
+    print(f"to-h5 {ours:.0f} frames/s, h5py {theirs:.0f}: {ours / theirs:.2f} times; "
+          f"size {sizes:.3f} times")
 
 
 def live(path, seconds):
@@ -71,4 +95,10 @@ def live(path, seconds):
 
 if __name__ == "__main__":
     what, *args = sys.argv[1:]
-    bulk(*args) if what == "bulk" else live(args[0], float(args[1]))
+    match what:
+        case "bulk":
+            bulk(*args)
+        case "live":
+            live(args[0], float(args[1]))
+        case "compare":
+            compare(*args)

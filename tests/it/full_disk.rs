@@ -67,7 +67,7 @@ fn a_full_disk_stops_the_recorder_and_takes_nothing_back() {
         // What a pipe holds, and what was being read, was never accepted.
         let in_pipe = (64 << 10) / 320 + (128 << 10) / 320 + 101;
         expect_whole(&found, sent.saturating_sub(in_pipe), frames.next);
-        println!(
+        eprintln!(
             "disk full with {compress}: {} of {} frames that were sent are there",
             found["rows"], frames.next
         );

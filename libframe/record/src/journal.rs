@@ -16,8 +16,8 @@ use libframe::wire::{HEADER_LEN, Kind, Record};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::io::Errno;
 
-use crate::commit::{Fsync, sync_folder};
 use crate::layout;
+use crate::storage::{Fsync, sync_folder};
 
 /// Room that is always there: as much as a reader may have read ahead.
 const MARGIN: u64 = 1 << 20;

@@ -24,13 +24,14 @@ mod read;
 mod recorder;
 mod repair;
 mod space;
+mod storage;
 mod write;
 
-pub use self::commit::Fsync;
 pub use self::journal::broken_off;
 pub use self::read::columns::Columns;
 pub use self::read::records::Records;
 pub use self::recorder::Recorder;
 pub use self::recording::{Block, Recording, SessionInfo, State, StreamInfo};
 pub use self::repair::{Repair, is_hdf5, repair};
+pub use self::storage::Fsync;
 pub use self::write::{Compress, Options};

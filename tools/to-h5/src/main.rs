@@ -88,7 +88,7 @@ struct ToH5 {
     /// The file before, which is being completed.
     closing: Option<JoinHandle<Result<()>>>,
     /// The session of the last record.
-    session: u32,
+    session: Option<u32>,
 }
 
 impl Sink for ToH5 {
@@ -119,7 +119,7 @@ impl Sink for ToH5 {
             begun: now,
             next_commit: now.saturating_add(args.flush),
             closing: None,
-            session: 0,
+            session: None,
         };
         tool.check_space(&path)?;
         tool.recorder = Some(Recorder::create(&path, options, args.force)?);
@@ -133,12 +133,13 @@ impl Sink for ToH5 {
     }
 
     fn record(&mut self, record: Record<'_>, _catalog: &Catalog) -> Result<()> {
-        self.session = record.header.session;
+        self.session = Some(record.header.session);
         self.recorder()?.record(&record)
     }
 
     fn stats(&mut self, stats: &Stats) -> Result<()> {
-        let (kind, session, time) = (Kind::STATS, self.session, stats.to);
+        let Some(session) = self.session else { return Ok(()) };
+        let (kind, time) = (Kind::STATS, stats.to);
         let header =
             Header { kind, flags: 0, stream: 0, session, seq: 0, time, sent: time };
         self.recorder()?.record(&Record::new(header, &stats.to_bytes()))

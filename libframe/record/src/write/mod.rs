@@ -4,6 +4,8 @@
 //! then, at once: see [`crate::commit`].
 
 mod column;
+#[cfg(test)]
+mod crash;
 mod description;
 mod press;
 mod rows;
@@ -27,12 +29,13 @@ use self::column::Making;
 use self::press::Press;
 use self::rows::{At, Entry, TABLES};
 use self::session::SessionGroup;
-use self::stream::{Origin, StreamGroup};
+use self::stream::{Numbers, Origin, StreamGroup};
 use self::table::Table;
-use crate::commit::{AtomicFile, Disk, Fsync, recover, sync_folder};
+use crate::commit::{AtomicFile, recover};
 use crate::driver::{Shared, lock};
 use crate::h5::{File, Group, Value};
 use crate::layout::{self, root, stream as names};
+use crate::storage::{Disk, Fsync, sync_folder};
 
 /// Streams in one file: each takes memory, and a little of every commit's time.
 const MAX_STREAMS: usize = 4096;
@@ -58,6 +61,7 @@ pub(crate) struct Recording {
     streams_group: Group,
     /// All groups of streams that the file has had.
     groups: usize,
+    numbers: Numbers,
     file: File,
     shared: Shared,
     making: Making,
@@ -121,6 +125,7 @@ impl Recording {
             press: Press::start(&shared)?,
             streams_group: at.create(layout::STREAMS)?,
             groups: 0,
+            numbers: Numbers::new(),
             file,
             shared,
             making,
@@ -162,6 +167,7 @@ impl Recording {
             sessions,
             press: Press::start(&shared)?,
             groups: groups.len(),
+            numbers: Numbers::new(),
             streams_group,
             file,
             shared,
@@ -284,7 +290,8 @@ impl Recording {
             }
             None => self.open_stream(key, record.payload, 0)?,
         };
-        self.streams[at].describe(record.payload, &mut self.press)
+        let described = self.streams[at].describe(record.payload, &mut self.press)?;
+        if described && self.groups == 1 { self.link_only_stream() } else { Ok(()) }
     }
 
     fn open_stream(
@@ -305,10 +312,13 @@ impl Recording {
             number,
             part,
         };
-        let group = StreamGroup::create(&origin, payload, self.making)?;
+        let numbers = &mut self.numbers;
+        let group = StreamGroup::create(&origin, payload, self.making, numbers)?;
         self.groups += 1;
         self.streams.push(group);
-        self.link_only_stream()?;
+        if self.groups <= 2 {
+            self.link_only_stream()?;
+        }
         Ok(self.streams.len() - 1)
     }
 
@@ -330,7 +340,7 @@ impl Recording {
         at.link(&format!("{path}/{}", names::DATA), root::SENSOR_DATA)?;
         at.link(&format!("{path}/{}", names::TIMESTAMPS), names::TIMESTAMPS)?;
         let mapping = layout::sensor_mapping::GROUP;
-        if group.has_sensors() {
+        if group.has_sensors()? {
             at.link(&format!("{path}/{mapping}"), mapping)?;
         }
         group.write_at_root(at)
@@ -355,7 +365,7 @@ impl Recording {
         self.settle_streams()?;
         self.press.drain()?;
         if let ([group], 1) = (self.streams.as_slice(), self.groups) {
-            group.write_at_root(self.file.root())?;
+            group.write_times_at_root(self.file.root())?;
         }
         self.streams.retain(|group| group.session != tag);
         Ok(())
@@ -393,7 +403,7 @@ impl Recording {
         self.press.drain()?;
         let at = self.file.root();
         if let ([group], 1) = (self.streams.as_slice(), self.groups) {
-            group.write_at_root(at)?;
+            group.write_times_at_root(at)?;
         }
         at.set(root::JOURNAL, Value::U64(generation))?;
         self.file.flush()?;

@@ -1,5 +1,7 @@
 //! One stream's group: its samples, when they were, and its descriptions.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, anyhow};
 use libframe::batch::{Sample, Samples};
 use libframe::payload::{Gap, Payload as _};
@@ -12,7 +14,7 @@ use super::press::{Press, decode};
 use super::rows::seconds;
 use super::table::{Cell, Table};
 use crate::h5::{Group, Type, Value};
-use crate::layout::{descriptions, root, stream as names, table};
+use crate::layout::{descriptions, root, sensor_mapping, stream as names, table};
 
 /// Rows in a chunk of samples, about: a second or some of most devices.
 const ROWS: u64 = 1000;
@@ -39,7 +41,7 @@ pub(crate) struct StreamGroup {
     pub(crate) session: u32,
     pub(crate) number: u16,
     making: Making,
-    stream: Stream,
+    form: Form,
     payload: Vec<u8>,
     described: Table,
     /// Bytes of a sample, if they are fixed.
@@ -60,6 +62,23 @@ pub(crate) struct StreamGroup {
     changed: bool,
 }
 
+/// What is kept of a description, which may take megabytes.
+#[derive(Debug, PartialEq)]
+struct Form {
+    name: String,
+    dtype: Option<Dtype>,
+    shape: Vec<u32>,
+    /// Bytes of a sample, if they are fixed.
+    size: Option<usize>,
+}
+
+impl Form {
+    fn of(stream: &Stream) -> Form {
+        let (name, shape) = (stream.name.clone(), stream.shape.clone());
+        Form { name, dtype: stream.dtype, shape, size: fixed_size(stream) }
+    }
+}
+
 /// Where a stream's group goes, and what it is of.
 pub(crate) struct Origin<'a> {
     pub(crate) streams: &'a Group,
@@ -72,14 +91,18 @@ pub(crate) struct Origin<'a> {
     pub(crate) part: i32,
 }
 
+/// The last number that each name had, so that thousands of one name are no search.
+pub(crate) type Numbers = BTreeMap<String, u32>;
+
 impl StreamGroup {
     pub(crate) fn create(
         origin: &Origin<'_>,
         payload: &[u8],
         making: Making,
+        numbers: &mut Numbers,
     ) -> Result<StreamGroup> {
         let stream = read(payload, origin.number);
-        let name = free_name(origin.streams, &stream.name)?;
+        let name = free_name(origin.streams, &stream.name, numbers)?;
         let group = origin.streams.create(&name)?;
         group.set(names::STREAM, Value::I32(origin.number.into()))?;
         group.set(names::SESSION, Value::I32(origin.session_number))?;
@@ -105,7 +128,7 @@ impl StreamGroup {
             session: origin.session,
             number: origin.number,
             making,
-            stream,
+            form: Form::of(&stream),
             payload: Vec::new(),
             size,
             offset: origin.offset,
@@ -168,7 +191,7 @@ impl StreamGroup {
             session,
             number,
             making,
-            stream,
+            form: Form::of(&stream),
             payload,
             size,
             offset,
@@ -188,29 +211,23 @@ impl StreamGroup {
 
     /// Whether samples of this description belong here too.
     pub(crate) fn takes(&self, payload: &[u8]) -> bool {
-        let other = read(payload, self.number);
-        let same = |a: &Stream, b: &Stream| {
-            a.name == b.name && a.dtype == b.dtype && a.shape == b.shape
-        };
-        payload == self.payload
-            || same(&self.stream, &other) && fixed_size(&other) == self.size
+        payload == self.payload || Form::of(&read(payload, self.number)) == self.form
     }
 
-    /// Takes note of a description.
-    pub(crate) fn describe(&mut self, payload: &[u8], press: &mut Press) -> Result<()> {
+    /// Takes note of a description; returns whether it is new.
+    pub(crate) fn describe(&mut self, payload: &[u8], press: &mut Press) -> Result<bool> {
         let again = self.described.rows() > 0 && payload == self.payload;
         if again || payload.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let stream = read(payload, self.number);
         if self.described.rows() > 0 {
             description::write(&self.group, &stream, self.size)?;
         }
         self.described.push(&like(self.rows()), payload, press)?;
-        self.stream = stream;
         self.payload = payload.to_vec();
         self.changed = true;
-        Ok(())
+        Ok(true)
     }
 
     /// Adds a record's samples. An error is about the record, not about the file, if
@@ -344,15 +361,21 @@ impl StreamGroup {
     /// What the root has of the only stream.
     pub(crate) fn write_at_root(&self, at: &Group) -> Result<()> {
         write_times(at, &self.times())?;
-        at.set(root::SENSOR_COUNT, Value::I32(description::sensor_count(&self.stream)))?;
+        let stream = read(&self.payload, self.number);
+        at.set(root::SENSOR_COUNT, Value::I32(description::sensor_count(&stream)))?;
         let size = self.size.map_or(-1, |size| size as i64);
         at.set(root::FRAME_SIZE_BYTES, Value::I64(size))?;
-        at.set(root::DEVICE, Value::Text(&description::device(&self.stream)))
+        at.set(root::DEVICE, Value::Text(&description::device(&stream)))
+    }
+
+    /// Brings the root's figures up to date.
+    pub(crate) fn write_times_at_root(&self, at: &Group) -> Result<()> {
+        write_times(at, &self.times())
     }
 
     /// Whether its description maps sensors.
-    pub(crate) fn has_sensors(&self) -> bool {
-        !self.stream.sensors.is_empty()
+    pub(crate) fn has_sensors(&self) -> Result<bool> {
+        self.group.has(sensor_mapping::GROUP)
     }
 }
 
@@ -404,7 +427,7 @@ fn index(group: &Group, name: &str, kind: Type, making: Making) -> Result<Column
 }
 
 /// A name that no other stream has: links cannot hold every one that a pipe can.
-fn free_name(streams: &Group, name: &str) -> Result<String> {
+fn free_name(streams: &Group, name: &str, numbers: &mut Numbers) -> Result<String> {
     let plain: String = name
         .chars()
         .map(|c| if c == '/' || c == '\0' { '_' } else { c })
@@ -414,13 +437,17 @@ fn free_name(streams: &Group, name: &str) -> Result<String> {
         "" | "." | ".." => format!("_{plain}"),
         _ => plain,
     };
-    let numbered = (2..).map(|n| format!("{plain}.{n}"));
-    for name in [plain.clone()].into_iter().chain(numbered) {
+    let number = numbers.entry(plain.clone()).or_insert(0);
+    loop {
+        *number += 1;
+        let name = match *number {
+            1 => plain.clone(),
+            n => format!("{plain}.{n}"),
+        };
         if !streams.has(&name)? {
             return Ok(name);
         }
     }
-    Ok(plain)
 }
 
 fn last_payload(descriptions: &Group) -> Result<Vec<u8>> {
