@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-600} rate=${2:-217}
 target=${CARGO_TARGET_DIR:-target}
-PATH=$(realpath "$target")/release:$PATH
+PATH=${TOOLS:-$(realpath "$target")/release}:$PATH
 dir=$(mktemp -d)
 disk=$dir/mounted
 jobs=()
@@ -36,6 +36,6 @@ jobs+=($!)
 (while sleep 20; do jitter-report "$disk/session.h5" > "$dir/report" || true; done) &
 jobs+=($!)
 
-capture-glove "$dir/port" --duration "${seconds}s" --baud $((rate * 284 * 14)) |
+capture-glove "$dir/port" --duration "${seconds}s" --baud $((rate > 300 ? rate * 284 * 14 : 921600)) |
     to-h5 "$disk/session.h5" --min-free 0 || echo "exit status $?"
 .venv/bin/python bench/stall.py "$disk/session.h5" "$dir/truth.ndjson"

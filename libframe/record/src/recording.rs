@@ -18,6 +18,13 @@ use crate::read::records::Records;
 /// The first bytes of an HDF5 file.
 const HDF5_SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 
+/// Whether this is a file in HDF5.
+pub fn is_hdf5(path: &Path) -> bool {
+    let mut first = [0; HDF5_SIGNATURE.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut first));
+    read.is_ok() && first == HDF5_SIGNATURE
+}
+
 /// A recording that can be read, whether it is finished, growing, or broke off.
 ///
 /// All of it is read by one thread: the HDF5 library is not made for more.

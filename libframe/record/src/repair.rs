@@ -11,9 +11,6 @@ use libframe::wire::MAX_PAYLOAD;
 use crate::journal;
 use crate::write::{Options, Recording};
 
-/// The first bytes of every HDF5 file.
-const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
-
 /// What a repair did.
 #[derive(Debug, Default)]
 pub struct Repair {
@@ -30,14 +27,6 @@ impl Repair {
     pub fn is_nothing(&self) -> bool {
         self.streams.is_empty() && self.records == 0
     }
-}
-
-/// Whether a file is an HDF5 recording, or the name of one whose file was never made.
-pub fn is_hdf5(path: &Path) -> bool {
-    use std::io::Read as _;
-    let mut bytes = [0; 8];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut bytes));
-    read.is_ok() && bytes == SIGNATURE || journal::folder_of(path).is_dir()
 }
 
 /// Brings a recording up to date that broke off. One that is complete stays as it is.

@@ -215,7 +215,7 @@ impl Sink for JitterReport {
 
     fn begin(&mut self, file: Option<&Path>, account: &mut Account) -> Result<bool> {
         self.input = Input { file: file.map(Path::to_owned), ..Input::default() };
-        let Some(file) = file.filter(|file| recorded::is_hdf5(file)) else {
+        let Some(file) = file.filter(|file| libframe_record::is_hdf5(file)) else {
             return Ok(false);
         };
         for (view, ending) in recorded::read(file, self.args.exact_limit, account)? {

@@ -4,8 +4,6 @@
 //! and with them, once more, the gaps of that stream: each before the first sample that is
 //! beyond it, as it was in the pipe.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Result;
@@ -18,16 +16,6 @@ use libframe_record::{Recording, Records, SessionInfo, State, StreamInfo};
 use crate::report::Ending;
 use crate::session::SessionView;
 use crate::stream::Columns;
-
-/// The first bytes of an HDF5 file.
-const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
-
-/// Whether this is a file that [`read`] can read.
-pub(crate) fn is_hdf5(file: &Path) -> bool {
-    let mut first = [0; SIGNATURE.len()];
-    let read = File::open(file).and_then(|mut file| file.read_exact(&mut first));
-    read.is_ok() && first == SIGNATURE
-}
 
 /// Looks through a recording, and books what is missing in it.
 pub(crate) fn read(

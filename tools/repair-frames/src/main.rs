@@ -1,6 +1,6 @@
 //! Turn a damaged recording into a clean one, and report the damage.
 
-mod recording;
+mod recorder;
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -54,8 +54,8 @@ fn main() -> ExitCode {
     // Which of the two it is shows before the arguments are parsed, since the options that
     // both take are parsed for a role.
     let mut words = std::env::args_os().skip(1);
-    match words.any(|word| libframe_record::is_hdf5(word.as_ref())) {
-        true => tool::command(recording::repair),
+    match words.any(|word| recorder::made(word.as_ref())) {
+        true => tool::command(recorder::hand_over),
         false => tool::filter::<Repair>(),
     }
 }

@@ -2,6 +2,7 @@
 
 mod file_name;
 mod limit;
+mod repair;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -61,6 +62,10 @@ struct Args {
     /// need a plug-in for (Python: hdf5plugin)
     #[arg(long, value_name = "METHOD", default_value = "deflate:1")]
     compress: Compress,
+
+    /// Bring a recording that broke off up to date instead, as 'repair-frames FILE' does
+    #[arg(long)]
+    repair: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -71,7 +76,11 @@ enum When {
 }
 
 fn main() -> ExitCode {
-    tool::sink::<ToH5>()
+    // A command has other common options than a sink, so this is known before they are read.
+    match std::env::args_os().any(|word| word == "--repair") {
+        true => tool::command(repair::repair),
+        false => tool::sink::<ToH5>(),
+    }
 }
 
 struct ToH5 {

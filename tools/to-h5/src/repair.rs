@@ -1,18 +1,13 @@
 //! A recording in HDF5 that broke off, brought up to date where it is.
 
-use anyhow::{Context as _, Result};
-use libframe::tool::{Account, Usage, Voice};
+use anyhow::Result;
+use libframe::tool::{Account, Voice};
 
 use crate::Args;
 
 pub(crate) fn repair(args: Args, voice: &Voice, account: &mut Account) -> Result<()> {
-    let path = args.file.context("no file")?;
-    if args.report.is_some() {
-        let hint = "--report is for recordings in the pipe's format";
-        return Err(Usage(hint.into()).into());
-    }
-    let repair = libframe_record::repair(&path)?;
-    let name = path.display();
+    let repair = libframe_record::repair(&args.file)?;
+    let name = args.file.display();
     for (stream, before, after) in &repair.streams {
         let added = after - before;
         voice.tell(&format!("{name}: {stream}: {before} samples, {added} added"));
