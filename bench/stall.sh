@@ -36,6 +36,6 @@ jobs+=($!)
 (while sleep 20; do jitter-report "$disk/session.h5" > "$dir/report" || true; done) &
 jobs+=($!)
 
-capture-glove "$dir/port" --duration "${seconds}s" --baud $((rate > 300 ? rate * 284 * 14 : 921600)) |
+capture-glove "$dir/port" --duration "${seconds}s" --baud $((rate > 300 ? 12000000 : 921600)) |
     to-h5 "$disk/session.h5" --min-free 0 || echo "exit status $?"
 .venv/bin/python bench/stall.py "$disk/session.h5" "$dir/truth.ndjson"

@@ -38,6 +38,8 @@ pub(super) struct Books {
     /// Bytes before the first record, until it is known whether they were a late join.
     late: Option<Damage>,
     records: u64,
+    /// When the records at hand came into this process: some wait in a reservoir.
+    arrival: i64,
     hop: Histogram,
     stats: StatsMaker,
     next_stats: i64,
@@ -82,6 +84,7 @@ impl Books {
             now,
             late: None,
             records: 0,
+            arrival: now,
             hop: Histogram::default(),
             stats: StatsMaker::new(now),
             next_stats: now + SECOND,
@@ -109,7 +112,13 @@ impl Books {
 
     pub(super) fn look_at_clock(&mut self) -> i64 {
         self.now = self.clock.now();
+        self.arrival = self.now;
         self.now
+    }
+
+    /// Says when the records that come next came into this process.
+    pub(super) fn arrived(&mut self, time: i64) {
+        self.arrival = time;
     }
 
     pub(super) fn next_stats(&self) -> i64 {
@@ -176,7 +185,7 @@ impl Books {
         self.counters.input.add(record.samples(), record.wire_len());
         // What was sent before this stage began comes from a file, or waited for us.
         if header.sent >= self.begun {
-            self.hop.add(self.now.saturating_sub(header.sent).max(0) as u64);
+            self.hop.add(self.arrival.saturating_sub(header.sent).max(0) as u64);
         }
         match header.kind {
             Kind::DATA | Kind::BATCH => self.samples(record, to),
@@ -477,13 +486,10 @@ impl Books {
         to.stats(tag, self.position(), &stats)
     }
 
-    /// Closes what is open when the input, of so many bytes, ends or reading stops.
-    pub(super) fn close(&mut self, bytes: u64, to: &mut impl Consumer) -> Result<()> {
+    /// Closes what is open when the input ends or reading stops.
+    pub(super) fn close(&mut self, to: &mut impl Consumer) -> Result<()> {
         self.look_at_clock();
         if self.is_empty() && self.done.is_none() {
-            if bytes > 0 {
-                return Err(no_records(bytes));
-            }
             self.account.add_broken("no records came: the stage before failed".into());
         }
         self.settle_late(false, to)?;
@@ -499,11 +505,4 @@ impl Books {
 
 fn broke_off(stage: &str) -> String {
     format!("{stage} broke off: its output stops without END")
-}
-
-pub(super) fn no_records(bytes: u64) -> anyhow::Error {
-    anyhow::anyhow!(
-        "stdin: no record in {bytes} bytes: this is not the output of a framepipe tool, \
-         nor a .frames file"
-    )
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 
 use super::account::Account;
 use super::args::Common;
-use super::books::{Books, no_records};
+use super::books::Books;
 use super::consumer::Consumer;
 use super::origin::{Origin, Ready};
 use super::signal::Stop;
@@ -94,14 +94,22 @@ impl Input {
                     self.books.stop("signal");
                     break;
                 }
-                Fill::Bytes => last = self.books.look_at_clock(),
+                Fill::Bytes => {
+                    last = self.books.look_at_clock();
+                    let arrival = self.reader.get_ref().arrival();
+                    arrival.into_iter().for_each(|time| self.books.arrived(time));
+                }
                 Fill::End => {
                     self.take_all(consumer)?;
                     break;
                 }
             }
         }
-        self.books.close(self.reader.decoder().offset(), consumer)?;
+        let bytes = self.reader.decoder().offset();
+        if bytes > 0 && self.books.is_empty() && !self.books.is_done() {
+            return Err(self.no_records(bytes));
+        }
+        self.books.close(consumer)?;
         consumer.idle()
     }
 
@@ -116,10 +124,19 @@ impl Input {
             Some(damage)
                 if self.books.is_empty() && damage.bytes > MAX_PAYLOAD as u64 =>
             {
-                Err(no_records(damage.bytes))
+                Err(self.no_records(damage.bytes))
             }
             _ => Ok(()),
         }
+    }
+
+    #[cold]
+    fn no_records(&self, bytes: u64) -> anyhow::Error {
+        let name = self.reader.get_ref().name();
+        anyhow!(
+            "{name}: no record in {bytes} bytes: this is not the output of a framepipe \
+             tool, nor a .frames file"
+        )
     }
 
     fn time_is_up(&self, now: i64, last: i64) -> Option<&'static str> {

@@ -114,9 +114,16 @@ impl Origin {
     }
 
     /// Reads stdin ahead, up to so many bytes, for a tool that cannot always take it.
-    pub(super) fn ahead(self, bytes: usize, counters: &Arc<Counters>) -> Result<Origin> {
+    pub(super) fn ahead(
+        self,
+        bytes: usize,
+        counters: &Arc<Counters>,
+        clock: &Clock,
+    ) -> Result<Origin> {
         let way = match self.way {
-            Way::Stdin(file) => Way::Ahead(Reservoir::start(file, bytes, counters)?),
+            Way::Stdin(file) => {
+                Way::Ahead(Reservoir::start(file, bytes, counters, clock)?)
+            }
             way => way,
         };
         Ok(Origin { way, ..self })
@@ -130,6 +137,14 @@ impl Origin {
     /// Whether the records were stored before, and their times are not of now.
     pub(super) fn is_recorded(&self) -> bool {
         !matches!(self.way, Way::Stdin(_) | Way::Ahead(_))
+    }
+
+    /// When what was read last came into this process, if that was before.
+    pub(super) fn arrival(&self) -> Option<i64> {
+        match &self.way {
+            Way::Ahead(reservoir) => Some(reservoir.time()),
+            _ => None,
+        }
     }
 
     pub(super) fn take_complaints(&mut self) -> Vec<String> {

@@ -4,6 +4,7 @@
 //! own queue next. So a thread of its own reads stdin into here, up to a limit in bytes, and
 //! the stage before notices nothing of a stall that fits.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,8 @@ use crate::clock::Clock;
 const CHUNK: usize = 256 << 10;
 /// Room that is kept between stalls; more is given back.
 const AT_REST: usize = 1 << 20;
+/// Reads told apart by their time; the last of more count as one.
+const MAX_READS: usize = 16 << 10;
 
 /// Bytes read ahead.
 #[derive(Debug)]
@@ -25,6 +28,17 @@ pub(super) struct Reservoir {
     /// Of these, `taken[at..]` are not given out yet.
     taken: Vec<u8>,
     at: usize,
+    reads: VecDeque<Filled>,
+    /// When the bytes that were given out last were read.
+    time: i64,
+}
+
+/// What one read brought.
+#[derive(Clone, Copy, Debug)]
+struct Filled {
+    /// Where its bytes end.
+    end: usize,
+    time: i64,
 }
 
 #[derive(Debug)]
@@ -33,11 +47,13 @@ struct Shared {
     changed: Condvar,
     capacity: usize,
     counters: Arc<Counters>,
+    clock: Clock,
 }
 
 #[derive(Debug, Default)]
 struct State {
     bytes: Vec<u8>,
+    reads: VecDeque<Filled>,
     /// How reading ended, until that is given out.
     end: Option<io::Result<()>>,
     ended: bool,
@@ -49,16 +65,24 @@ impl Reservoir {
         file: File,
         capacity: usize,
         counters: &Arc<Counters>,
+        clock: &Clock,
     ) -> io::Result<Reservoir> {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
             capacity,
             counters: Arc::clone(counters),
+            clock: clock.clone(),
         });
         let reader = Arc::clone(&shared);
         Builder::new().name("reader".into()).spawn(move || reader.fill(file))?;
-        Ok(Reservoir { shared, taken: Vec::new(), at: 0 })
+        let reads = VecDeque::new();
+        Ok(Reservoir { shared, taken: Vec::new(), at: 0, reads, time: clock.now() })
+    }
+
+    /// When the bytes that [`Reservoir::read`] gave last came into this process.
+    pub(super) fn time(&self) -> i64 {
+        self.time
     }
 
     /// Waits until there are bytes or the end, or until `deadline`. Whether there are.
@@ -95,6 +119,8 @@ impl Reservoir {
         self.taken.clear();
         self.at = 0;
         std::mem::swap(&mut self.taken, &mut state.bytes);
+        self.reads.clear();
+        std::mem::swap(&mut self.reads, &mut state.reads);
         self.shared.counters.queued.set(0);
         self.shared.changed.notify_all();
         Ok(true)
@@ -106,7 +132,15 @@ impl Read for Reservoir {
         if self.at == self.taken.len() && !self.refill()? {
             return Ok(0);
         }
-        let n = buf.len().min(self.taken.len() - self.at);
+        // Of one read only, so that what came later is not told to have come with it.
+        while self.reads.front().is_some_and(|read| read.end <= self.at) {
+            self.reads.pop_front();
+        }
+        let end = self.reads.front().map_or(self.taken.len(), |read| {
+            self.time = read.time;
+            read.end
+        });
+        let n = buf.len().min(end - self.at);
         buf[..n].copy_from_slice(&self.taken[self.at..self.at + n]);
         self.at += n;
         Ok(n)
@@ -133,11 +167,18 @@ impl Shared {
 
     /// Adds bytes, once there is room for them.
     fn put(&self, bytes: &[u8]) {
+        let time = self.clock.now();
         let mut state = self.lock();
         while !state.bytes.is_empty() && state.bytes.len() + bytes.len() > self.capacity {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.bytes.extend_from_slice(bytes);
+        let full = state.reads.len() == MAX_READS;
+        let read = Filled { end: state.bytes.len(), time };
+        match state.reads.back_mut() {
+            Some(last) if full => *last = read,
+            _ => state.reads.push_back(read),
+        }
         self.counters.queued.set(state.bytes.len() as u64);
         self.counters.deepest.raise(state.bytes.len() as u64);
         self.changed.notify_all();
@@ -160,7 +201,9 @@ mod tests {
         let (reader, writer) = io::pipe().unwrap();
         let counters = Arc::<Counters>::default();
         let file = File::from(OwnedFd::from(reader));
-        (writer, Reservoir::start(file, capacity, &counters).unwrap(), counters)
+        let reservoir =
+            Reservoir::start(file, capacity, &counters, &Clock::system()).unwrap();
+        (writer, reservoir, counters)
     }
 
     #[test]
@@ -196,6 +239,24 @@ mod tests {
         let queued = counters.queued.get() as usize;
         assert!((CAPACITY - CHUNK..=CAPACITY).contains(&queued), "{queued}");
         drop(reservoir);
+    }
+
+    #[test]
+    fn bytes_have_the_time_at_which_they_were_read() {
+        let clock = Clock::system();
+        let (mut writer, mut reservoir, _) = reservoir(1 << 20);
+        let mut between = Vec::new();
+        for _ in 0..3 {
+            between.push(clock.now());
+            writer.write_all(b"abc").unwrap();
+            // Long enough for a thread to read it, and to show in the times.
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        between.push(clock.now());
+        for edges in between.windows(2) {
+            assert_eq!(reservoir.read(&mut [0; 100]).unwrap(), 3);
+            assert!((edges[0]..edges[1]).contains(&reservoir.time()), "{edges:?}");
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ const NS_PER_BYTE: f64 = 1e10 / 921_600.0;
 /// Bytes that a line must carry for each frame a second at least; one that a rate asks too
 /// much of is a faster one.
 const LEAST: f64 = ON_WIRE as f64 * 1.2;
+/// Bytes that may come late at once, as from the buffer of an adapter.
+const AT_ONCE: f64 = 2048.0;
 /// How long a client may take for what it has not read when all is sent.
 const PATIENCE: i64 = 2 * SECOND;
 /// The same when the plug is pulled, which nobody announces.
@@ -205,7 +207,9 @@ impl Glove {
         let sent = device.clock().now();
         // What comes late, since the machine had no time for us, cannot come at once: a
         // line carries byte after byte, and so much at a time fits no pseudo-terminal.
-        self.free = sent + (packet.bytes.len() as f64 * self.per_byte) as i64;
+        // A little of it may, or each wake-up's delay would slow it down.
+        let through = self.free + (packet.bytes.len() as f64 * self.per_byte) as i64;
+        self.free = through.max(sent - (AT_ONCE * self.per_byte) as i64);
         self.whole = arrived && (self.whole || packet.place != Place::Last);
         if packet.place != Place::Last {
             return Ok(());
