@@ -46,6 +46,8 @@ fn a_full_disk_stops_the_recorder_and_takes_nothing_back() {
         let file = folder.file("a.h5");
         let mut command = Command::new(binary("to-h5"));
         command.args([&file, "--flush", "50ms", "--compress", compress]);
+        // A disk that is nearly full stalls too, and what is read ahead then was not accepted.
+        command.args(["--queue", "256KiB"]);
         let mut child =
             command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
@@ -65,7 +67,8 @@ fn a_full_disk_stops_the_recorder_and_takes_nothing_back() {
         pipe(&format!("repair-frames -q {file}")).run().expect(&[0]).expect_silence();
         let Some(found) = h5py("frames", &file) else { return };
         // What a pipe holds, and what was being read, was never accepted.
-        let in_pipe = (64 << 10) / 320 + (128 << 10) / 320 + 101;
+        let ahead = 2 * (256 << 10) + (128 << 10);
+        let in_pipe = ((64 << 10) + ahead) / 320 + 101;
         expect_whole(&found, sent.saturating_sub(in_pipe), frames.next);
         eprintln!(
             "disk full with {compress}: {} of {} frames that were sent are there",

@@ -377,7 +377,8 @@ fn the_verdict_names_the_limit_that_decided() {
         ("--jitter-warn 1s --rate 200:5%", 3, "FAIL", vec!["rate"]),
         ("--jitter-warn 1s --rate 200:20%", 0, "GOOD", vec![]),
         ("--jitter-warn 1s --rate 1 --rate s=175", 0, "GOOD", vec![]),
-        ("--jitter-warn 1s --rate other=1", 0, "GOOD", vec![]),
+        ("--jitter-warn 1s --rate 170+", 0, "GOOD", vec![]),
+        ("--jitter-warn 1s --rate 180+", 3, "FAIL", vec!["rate"]),
     ];
     for (options, code, verdict, wanted) in cases {
         let run = report(options, late());
