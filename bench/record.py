@@ -40,15 +40,21 @@ def append(data, stamps, frames, times):
     data[rows:], stamps[rows:] = frames, times
 
 
-def bulk(source, path):
+def samples(source):
+    """The frames of a recording in the pipe's format, and their times."""
     raw = np.fromfile(source, "u1")
-    # What is before the first sample and after the last is no multiple of a record.
-    start = raw.tobytes().find(b"\xd5FP1\x03")
-    n = (len(raw) - start) // RECORD
-    records = raw[start : start + n * RECORD].reshape(n, RECORD)
-    records = records[records[:, 4] == 3]
-    frames = np.ascontiguousarray(records[:, 48:])
+    view, starts, at = raw.data, [], 0
+    while at + 48 <= len(raw):
+        if view[at + 4] == 3:
+            starts.append(at)
+        at += 48 + int.from_bytes(view[at + 8 : at + 12], "little")
+    records = np.lib.stride_tricks.sliding_window_view(raw, RECORD)[starts]
     times = records[:, 24:32].copy().view("<i8")[:, 0] / 1e9 + 1.76e9
+    return np.ascontiguousarray(records[:, 48:]), times
+
+
+def bulk(source, path):
+    frames, times = samples(source)
     begin, cpu = time.perf_counter(), time.process_time()
     file, data, stamps = create(path)
     for at in range(0, len(frames), BLOCK):
