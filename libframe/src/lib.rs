@@ -56,6 +56,8 @@ pub mod ledger;
 
 pub mod histogram;
 
+pub mod stages;
+
 pub mod clock;
 
 pub mod io;

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use libframe::histogram::Histogram;
 use libframe::payload::{Gap, Stage};
 use libframe::schema::{Device, Stream};
+use libframe::stages::StageSum;
 use libframe::tool::{Account, Ended};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::damage::Damages;
-use crate::session::{SessionView, StageView, StreamView};
+use crate::session::{SessionView, StreamView};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -136,7 +137,7 @@ impl Report {
                 largest_step: view.clock.step,
                 kernel_error: view.clock.error,
             },
-            hops: hops.map(|((index, stage), view)| hop(*index, stage, view)).collect(),
+            hops: hops.map(|(index, stage, view)| hop(index, stage, view)).collect(),
         }
     }
 
@@ -187,7 +188,7 @@ fn streams(views: &BTreeMap<u16, StreamView>, ended: &Ended<'_>) -> Vec<StreamRe
     reports.collect()
 }
 
-fn hop(index: u32, stage: &str, view: &StageView) -> HopReport {
+fn hop(index: u32, stage: &str, view: &StageSum) -> HopReport {
     let quantile = |histogram: &Histogram, share| histogram.quantile(share);
     HopReport {
         index,

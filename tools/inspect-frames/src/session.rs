@@ -4,21 +4,19 @@ use std::collections::BTreeMap;
 
 use libframe::batch::Samples;
 use libframe::catalog::Catalog;
-use libframe::histogram::Histogram;
 use libframe::payload::{ClockReading, Gap, Payload as _, Session, Stats};
 use libframe::schema::Stream;
+use libframe::stages::Stages;
 use libframe::wire::{Kind, Record};
 
 /// Gaps that are listed one by one in each session; the others are counted.
 const MAX_GAPS: usize = 100;
-/// Stages that are told apart; a pipeline has a handful.
-const MAX_STAGES: usize = 64;
 
 #[derive(Debug, Default)]
 pub(crate) struct SessionView {
     pub(crate) session: Option<Session>,
     pub(crate) streams: BTreeMap<u16, StreamView>,
-    pub(crate) stages: BTreeMap<(u32, String), StageView>,
+    pub(crate) stages: Stages,
     pub(crate) gaps: Vec<(u16, Gap)>,
     pub(crate) more_gaps: u64,
     /// The stage that stopped without END, if one further up says so.
@@ -41,18 +39,6 @@ pub(crate) struct StreamView {
     /// First and last capture time.
     pub(crate) times: Option<(i64, i64)>,
     checksum: u32,
-}
-
-/// What a stage says of itself in STATS.
-#[derive(Debug, Default)]
-pub(crate) struct StageView {
-    pub(crate) samples_in: u64,
-    pub(crate) samples_out: u64,
-    pub(crate) dropped: u64,
-    pub(crate) queue: u64,
-    pub(crate) rss: u64,
-    pub(crate) cpu: u64,
-    pub(crate) hop: Histogram,
 }
 
 /// The host's wall clock as CLOCK records show it.
@@ -110,26 +96,11 @@ impl SessionView {
             Kind::EVENT => self.events += 1,
             Kind::STATS => {
                 if let Ok(stats) = Stats::from_bytes(record.payload) {
-                    self.take_stats(stats);
+                    self.stages.take(stats);
                 }
             }
             _ => {}
         }
-    }
-
-    fn take_stats(&mut self, stats: Stats) {
-        let key = (stats.index, stats.stage);
-        if self.stages.len() == MAX_STAGES && !self.stages.contains_key(&key) {
-            return;
-        }
-        let view = self.stages.entry(key).or_default();
-        view.samples_in += stats.input.samples;
-        view.samples_out += stats.output.samples;
-        view.dropped += stats.dropped;
-        view.queue = view.queue.max(stats.queue);
-        view.rss = view.rss.max(stats.rss);
-        view.cpu = view.cpu.max(stats.cpu);
-        view.hop.add_pairs(&stats.hop);
     }
 }
 

@@ -15,7 +15,6 @@ mod rfc3550;
 mod rows;
 mod select;
 mod session;
-mod stages;
 mod stream;
 mod svg;
 mod text;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use libframe::histogram::{Histogram, lower_edge};
 use libframe::payload::Stage;
 use libframe::schema::Device;
+use libframe::stages::StageSum;
 use serde::Serialize;
 
 use crate::coarse;
@@ -15,7 +16,6 @@ use crate::envelope::Envelope;
 use crate::intervals::{Bars, Intervals, MEDIAN};
 use crate::limits::Limits;
 use crate::session::SessionView;
-use crate::stages::StageView;
 use crate::stream::{Longest, Place, StreamView};
 use crate::verdict::{self, Finding, Verdict};
 use crate::wall_clock::WallClock;
@@ -309,9 +309,8 @@ impl SessionReport {
             clock: WallClockReport::new(view.wall_clock),
             hops: view
                 .stages
-                .0
                 .iter()
-                .map(|((index, stage), view)| HopReport::new(*index, stage, view))
+                .map(|(index, stage, view)| HopReport::new(index, stage, view))
                 .collect(),
         };
         report.findings = verdict::of_session(&report, limits);
@@ -576,7 +575,7 @@ impl WallClockReport {
 }
 
 impl HopReport {
-    fn new(index: u32, stage: &str, view: &StageView) -> HopReport {
+    fn new(index: u32, stage: &str, view: &StageSum) -> HopReport {
         let quantile = |share| Histogram::quantile(&view.hop, share);
         let seconds = view.span.map_or(0, |(from, to)| to.saturating_sub(from));
         let edge = |(bucket, n): (u16, u64)| (lower_edge(usize::from(bucket)), n);

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use libframe::payload::{ClockReading, Gap, Payload as _, Session, Stats, Totals};
 use libframe::schema::Stream;
+use libframe::stages::Stages;
 use libframe::wire::{Header, Kind};
 
-use crate::stages::Stages;
 use crate::stream::{Columns, StreamView};
 use crate::wall_clock::WallClock;
 
