@@ -3,6 +3,8 @@
     record.py bulk FRAMES OUT       whole blocks from memory, gzip 1: the fastest it can do
     record.py live OUT SECONDS      217 frames a second, as a Python recorder would
     record.py compare FRAMES TO_H5  both on the same frames in turns; prints the ratio
+    record.py noisy FRAMES OUT AMP  the same frames, with noise of the sensors that are touched:
+                                    how much it is decides how well they can be compressed
 """
 
 import os
@@ -40,15 +42,19 @@ def append(data, stamps, frames, times):
     data[rows:], stamps[rows:] = frames, times
 
 
-def samples(source):
-    """The frames of a recording in the pipe's format, and their times."""
-    raw = np.fromfile(source, "u1")
-    view, starts, at = raw.data, [], 0
+def starts_of(raw):
+    """Where the frames of a recording in the pipe's format begin."""
+    view, at = raw.data, 0
     while at + 48 <= len(raw):
         if view[at + 4] == 3:
-            starts.append(at)
+            yield at
         at += 48 + int.from_bytes(view[at + 8 : at + 12], "little")
-    records = np.lib.stride_tricks.sliding_window_view(raw, RECORD)[starts]
+
+
+def samples(source):
+    """The frames of a recording, and their times."""
+    raw = np.fromfile(source, "u1")
+    records = np.lib.stride_tricks.sliding_window_view(raw, RECORD)[list(starts_of(raw))]
     times = records[:, 24:32].copy().view("<i8")[:, 0] / 1e9 + 1.76e9
     return np.ascontiguousarray(records[:, 48:]), times
 
@@ -82,6 +88,36 @@ def compare(source, to_h5):
           f"size {sizes:.3f} times")
 
 
+def castagnoli():
+    table = np.arange(256, dtype="u4")
+    for _ in range(8):
+        table = (table >> 1) ^ np.where(table & 1, np.uint32(0x82F63B78), np.uint32(0))
+    return table
+
+
+def crc32c(rows, table=castagnoli()):
+    """Of each row of bytes, as four bytes."""
+    crc = np.full(len(rows), 0xFFFFFFFF, "u4")
+    for column in rows.T:
+        crc = table[(crc ^ column) & 255] ^ (crc >> 8)
+    return (~crc).astype("<u4").view("u1").reshape(-1, 4)
+
+
+def noisy(source, path, amplitude):
+    raw, rng = np.fromfile(source, "u1"), np.random.default_rng(5)
+    starts = np.array(list(starts_of(raw)))
+    for at in range(0, len(starts), 50_000):
+        places = starts[at : at + 50_000, None] + np.arange(RECORD)
+        records = raw[places]
+        points = records[:, 48 : 48 + 256].astype("i2")
+        noise = np.rint(rng.normal(0, amplitude / 2, points.shape)).astype("i2")
+        records[:, 48 : 48 + 256] = np.clip(points + noise * (points > 0), 0, 255)
+        records[:, 40:44] = crc32c(records[:, 48:])
+        records[:, 44:48] = crc32c(records[:, :44])
+        raw[places] = records
+    raw.tofile(path)
+
+
 def live(path, seconds):
     file, data, stamps = create(path)
     rng = np.random.default_rng(1)
@@ -108,3 +144,5 @@ if __name__ == "__main__":
             live(args[0], float(args[1]))
         case "compare":
             compare(*args)
+        case "noisy":
+            noisy(*args[:2], float(args[2]))

@@ -229,6 +229,19 @@ impl<'a> Record<'a> {
     }
 }
 
+/// The records that this process put into a buffer by [`Record::encode`]. Their CRCs are not
+/// looked at: what comes from anywhere else is for the [`crate::decoder`].
+pub fn encoded(buffer: &[u8]) -> impl Iterator<Item = Record<'_>> {
+    let mut rest = buffer;
+    std::iter::from_fn(move || {
+        let Sealed { header, length, payload_crc } = Sealed::parse(rest.first_chunk()?);
+        let end = HEADER_LEN + length as usize;
+        let payload = rest.get(HEADER_LEN..end)?;
+        rest = &rest[end..];
+        Some(Record::verified(header, payload, payload_crc))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,6 +263,16 @@ mod tests {
         assert_eq!(bytes[40..44], crc::crc32c(&payload).to_le_bytes());
         assert_eq!(bytes[44..48], crc::crc32c(&bytes[..44]).to_le_bytes());
         assert_eq!(bytes[48..], payload);
+    }
+
+    #[test]
+    fn encoded_records_come_out_as_they_went_in_and_a_cut_one_does_not() {
+        let payloads: [&[u8]; 3] = [&[1, 2, 3], &[], &[4; 500]];
+        let records = payloads.map(|payload| Record::new(header(Kind::DATA), payload));
+        let mut buffer = Vec::new();
+        records.iter().for_each(|record| record.encode(&mut buffer));
+        assert!(encoded(&buffer).eq(records));
+        assert!(encoded(&buffer[..buffer.len() - 1]).eq(records[..2].iter().copied()));
     }
 
     #[test]

@@ -9,8 +9,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use libframe::decoder::{Decoder, Item};
-use libframe::wire::Record;
+use libframe::wire::{Record, encoded};
 
 use crate::handover::{Handover, Message};
 use crate::journal::{self, Journal};
@@ -108,12 +107,8 @@ impl Recorder {
     /// one is still to be closed.
     pub fn next(&self, path: &Path, options: Options) -> Result<Recorder> {
         let mut next = Recorder::create(path, options, false)?;
-        let mut decoder = Decoder::default();
-        for bytes in self.journal.announced() {
-            decoder.push(bytes);
-            while let Some(Item::Record(record)) = decoder.pull() {
-                next.record(&record)?;
-            }
+        for record in self.journal.announced().flat_map(encoded) {
+            next.record(&record)?;
         }
         Ok(next)
     }
@@ -298,13 +293,11 @@ impl Writer {
 
     /// Writes until there is no more; the end's generation and reason, if one came.
     fn write(&self, recording: &mut Recording) -> Result<Option<(u64, String)>> {
-        let mut decoder = Decoder::default();
         while let Some(message) = self.handover.take() {
             match message {
                 Message::Records(bytes) => {
-                    decoder.push(&bytes);
+                    encoded(&bytes).try_for_each(|record| recording.add(&record))?;
                     self.handover.give_back(bytes);
-                    add_all(&mut decoder, recording)?;
                 }
                 Message::Commit(generation) => {
                     recording.commit(generation)?;
@@ -319,14 +312,4 @@ impl Writer {
         }
         Ok(None)
     }
-}
-
-fn add_all(decoder: &mut Decoder, recording: &mut Recording) -> Result<()> {
-    while let Some(item) = decoder.pull() {
-        match item {
-            Item::Record(record) => recording.add(&record)?,
-            Item::Damage(damage) => bail!("records changed in memory: {damage:?}"),
-        }
-    }
-    Ok(())
 }
