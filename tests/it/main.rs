@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
 
 mod books;
+mod chaos;
 mod contract;
 mod damage;
 mod full_disk;

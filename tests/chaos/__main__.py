@@ -1,0 +1,171 @@
+"""Run pipelines, do them harm, and account for every sample.
+
+Seeded: a round that failed is run again by `--seed N --rounds 1`, with N as it was printed.
+What the stages did is then in the folder that is named.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import account
+import pipeline as processes
+from faults import Faults
+from shapes import SECONDS, SHAPES
+
+KINDS = ["nothing", "kill", "kill", "stop", "term", "flip", "flip", "slow", "fill", "step"]
+PATIENCE = 40
+
+
+def options():
+    parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--duration", help="go on for so long instead, like 90s, 30m or 8h")
+    parser.add_argument("--seed", type=int, default=1, help="of the first round")
+    parser.add_argument("--jobs", type=int, default=2, help="rounds at a time")
+    parser.add_argument("--shape", choices=[*SHAPES], help="only this one")
+    parser.add_argument("--fault", choices=[*dict.fromkeys(KINDS), "steal"],
+                        help="only this one; 'steal' must make every round fail")
+    parser.add_argument("--keep", action="store_true", help="keep the folders of good rounds")
+    parser.add_argument("-v", "--verbose", action="store_true", help="a line for each round")
+    return parser.parse_args()
+
+
+def seconds_of(text):
+    return float(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]
+
+
+def one_round(task):
+    """Runs the round of a seed; what came of it."""
+    seed, only, fault, keep = task
+    processes.adopt_orphans()
+    dice = random.Random(seed)
+    shape = dice.choice([*SHAPES])
+    kinds = dice.sample(KINDS, dice.choice([1, 1, 1, 2]))
+    shape, kinds = only or shape, [fault] if fault else kinds
+    folder = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-"))
+    mounted = "fill" in kinds and mount(folder)
+    try:
+        result = play(seed, shape, kinds, folder, dice, mounted)
+    except Exception as error:  # a round that cannot be told is a fault of its own
+        result = {"faults": [f"the round itself failed: {error!r}"], "done": []}
+    left = []
+    if mounted and (keep or result["faults"]):
+        kept = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-kept-"))
+        shutil.copytree(folder, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("filler", "in?"))
+        left.append(str(kept))
+    if mounted:
+        subprocess.run(["umount", folder], check=False)
+    if left or not (keep or result["faults"]):
+        shutil.rmtree(folder, ignore_errors=True)
+    folder = left[0] if left else str(folder)
+    return {"seed": seed, "shape": shape, "kinds": kinds, "folder": folder} | result
+
+
+def mount(folder):
+    """A small disk; without the right to mount one, the round is one without that fault."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", folder]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def play(seed, shape, kinds, folder, dice, mounted):
+    environment = os.environ | clock_of(folder, "step" in kinds)
+    pipeline = processes.Pipeline(folder, environment)
+    between = []
+    if "flip" in kinds:
+        flips = ["--flip", str(dice.choice([5_000, 50_000, 500_000])), "--seed", str(seed)]
+        between.append(["gremlin", *flips])
+    if "steal" in kinds:
+        between.append(["gremlin", "--steal", "2"])
+    if "slow" in kinds:
+        between.append(["gremlin", "--pace", str(dice.choice([100_000, 400_000]))])
+    outputs = SHAPES[shape](pipeline, dice, between)
+    acts = [kind for kind in kinds if kind in ("kill", "stop", "term", "step")]
+    acts += ["fill"] * mounted
+    faults = Faults(dice, acts, SECONDS)
+    hung = pipeline.wait(PATIENCE, lambda: faults.strike(pipeline))
+    found = [f"{stage.name} hangs" for stage in hung]
+    found += [f"{name} was left behind" for name in pipeline.clear() if not hung]
+    found += pipeline.over_limit()
+    (folder / "filler").unlink(missing_ok=True)
+    totals = Counter()
+    for output in outputs:
+        faults_of, sums = settle(output, environment)
+        found += [f"{output.path.name}: {fault}" for fault in faults_of]
+        totals.update({key: int(value) for key, value in sums.items()})
+    found += untold(kinds, pipeline, outputs)
+    return {"faults": found, "done": faults.done, "totals": dict(totals)}
+
+
+def clock_of(folder, stepped):
+    """A wall clock of the round's own, which can be set; nothing else shows it."""
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+    if not stepped or not library:
+        return {}
+    (folder / "clock").write_text("+0\n")
+    return {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(folder / "clock"),
+            "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+def settle(output, environment):
+    """Repairs a recording that broke off, and takes its account."""
+    if Path(f"{output.path}.journal").exists():
+        repair = subprocess.run(["repair-frames", output.path], env=environment,
+                                capture_output=True, text=True, check=False)
+        if repair.returncode not in (0, 3):
+            return [f"repair: {repair.returncode}: {repair.stderr.strip()}"], {}
+    return account.check(output.witnesses, output.path)
+
+
+def untold(kinds, pipeline, outputs):
+    """Faults in how the stages ended: one that could not start, or that failed unharmed."""
+    calm = not {"kill", "term", "flip", "fill", "slow", "steal"} & {*kinds}
+    lossy = any(output.lossy for output in outputs)
+    for at, stage in enumerate(pipeline.stages):
+        status, log = pipeline.status(at), pipeline.log(at).strip()
+        if status == 2 or "panicked" in log or (calm and status not in ((0, 3) if lossy else (0,))):
+            yield f"{stage.name} exited with {status}: {log}"
+    for output in outputs:
+        if calm and not output.lossy and not output.path.exists():
+            yield f"{output.path.name}: there is none"
+
+
+def seeds(args):
+    first = args.seed
+    if not args.duration:
+        yield from range(first, first + args.rounds)
+        return
+    end = time.monotonic() + seconds_of(args.duration)
+    while time.monotonic() < end:
+        yield first
+        first += 1
+
+
+def main():
+    args = options()
+    tasks = ((seed, args.shape, args.fault, args.keep) for seed in seeds(args))
+    rounds, failed, sums, shapes = 0, 0, Counter(), Counter()
+    with multiprocessing.Pool(args.jobs, maxtasksperchild=20) as pool:
+        for result in pool.imap_unordered(one_round, tasks):
+            rounds += 1
+            failed += bool(result["faults"])
+            sums.update(result.get("totals", {}))
+            shapes.update([result["shape"], *result["kinds"]])
+            if result["faults"] or args.verbose:
+                print(json.dumps(result), flush=True)
+    print(f"chaos: {rounds} rounds, {failed} failed; {sums['received']} samples received, "
+          f"{sums['explained']} explained, {sums['after']} after a recording broke off")
+    print("chaos: " + ", ".join(f"{name} {n}" for name, n in sorted(shapes.items())))
+    sys.exit(failed > 0)
+
+
+main()

@@ -1,0 +1,77 @@
+"""The account of a round: what was sent against what each recording holds and explains."""
+
+import holdings
+
+# Reasons of gaps by who lost the samples; the others only say that they are missing.
+EXPLAINED = {"device", "parser", "queue", "transport", "corrupt"}
+
+
+def check(sent, path):
+    """Faults of one recording, as lines; nothing if every sample is accounted for.
+
+    `sent` are the files that witnesses wrote right behind the sources. What a stream lacks at
+    its end is no fault where the recording itself says that it did not come to its end:
+    nothing after that is claimed.
+    """
+    if not path.exists():
+        return [], {"missing": True}
+    recording = holdings.read(path)
+    faults, totals = [], {"received": 0, "explained": 0, "after": 0, "ended": recording.ended}
+    truth = {}
+    for witness in sent:
+        truth.update(holdings.read(witness).streams)
+    for name, holding in recording.streams.items():
+        original = truth.get(original_name(name, truth))
+        if original is None:
+            # Nothing of it was ever announced to the witness: a late one never saw STREAM.
+            if holding.samples:
+                faults.append(f"{name}: was never sent")
+            continue
+        faults += [f"{name}: {fault}" for fault in compare(original, holding, recording, totals)]
+    for name, original in truth.items():
+        known = {original_name(other, truth) for other in recording.streams}
+        if name not in known and recording.ended and original.samples:
+            faults.append(f"{name}: is not in the recording")
+    return faults, totals
+
+
+def original_name(name, truth):
+    """merge-frames puts an input's name before one that two inputs have."""
+    return name if name in truth else str(name).split("/")[-1]
+
+
+def compare(original, holding, recording, totals):
+    sent, _ = original.by_number()
+    excused = original.explained()
+    got, twice = holding.by_number()
+    explained = holding.explained()
+    if twice:
+        yield f"{len(twice)} samples are there twice, the first is {twice[0]}"
+    strange = [number for number in got if number not in sent]
+    if strange:
+        yield f"{len(strange)} samples were never sent, the first is {strange[0]}"
+    altered = [number for number in got if number in sent and got[number] != sent[number]]
+    if altered:
+        yield f"{len(altered)} samples are altered, the first is {altered[0]}"
+    both = [number for number in explained if number in got]
+    if both:
+        yield f"{len(both)} samples came and are told missing, the first is {both[0]}"
+    blame = sorted({stage for stage, reason in explained.values() if reason not in EXPLAINED})
+    if blame:
+        yield f"nobody owns up to losses that {', '.join(blame)} noticed"
+    last = max(max(got, default=-1), max(explained, default=-1))
+    lacking = [number for number in sent if number not in got and number not in explained]
+    after = [number for number in lacking if number > last]
+    before = [number for number in lacking if number < last]
+    if before:
+        yield f"{len(before)} samples are missing without a word, the first is {before[0]}"
+    if after and recording.ended:
+        yield f"{len(after)} samples are missing at the end of a complete recording"
+    most = max(max(sent, default=-1), max(excused, default=-1))
+    invented = [number for number in explained
+                if number not in sent and number not in excused and number <= most]
+    if invented:
+        yield f"{len(invented)} samples are told missing that never were, the first is {invented[0]}"
+    totals["received"] += len(got)
+    totals["explained"] += sum(number in sent for number in explained)
+    totals["after"] += len(after)
