@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from faults import Faults
 from shapes import SECONDS, SHAPES
 
 KINDS = ["nothing", "kill", "kill", "stop", "term", "flip", "flip", "slow", "fill", "step"]
+# What can keep a recording from its end; all else must not.
+HARD = {"kill", "flip", "fill", "steal"}
+# Seconds after which a pipeline hangs.
 PATIENCE = 40
 
 
@@ -52,23 +56,22 @@ def one_round(task):
     shape = dice.choice([*SHAPES])
     kinds = dice.sample(KINDS, dice.choice([1, 1, 1, 2]))
     shape, kinds = only or shape, [fault] if fault else kinds
-    folder = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-"))
-    mounted = "fill" in kinds and mount(folder)
+    base = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-"))
+    disk = base / "disk"
+    disk.mkdir()
+    mounted = "fill" in kinds and mount(disk)
     try:
-        result = play(seed, shape, kinds, folder, dice, mounted)
-    except Exception as error:  # a round that cannot be told is a fault of its own
-        result = {"faults": [f"the round itself failed: {error!r}"], "done": []}
-    left = []
-    if mounted and (keep or result["faults"]):
-        kept = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-kept-"))
-        shutil.copytree(folder, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("filler", "in?"))
-        left.append(str(kept))
+        result = play(seed, shape, kinds, base, dice, mounted)
+    except Exception:  # a round that cannot be told is a fault of its own
+        result = {"faults": [f"the round itself failed: {traceback.format_exc()}"], "done": []}
+    keep = keep or bool(result["faults"])
     if mounted:
-        subprocess.run(["umount", folder], check=False)
-    if left or not (keep or result["faults"]):
-        shutil.rmtree(folder, ignore_errors=True)
-    folder = left[0] if left else str(folder)
-    return {"seed": seed, "shape": shape, "kinds": kinds, "folder": folder} | result
+        if keep:
+            shutil.copytree(disk, base / "kept", ignore=shutil.ignore_patterns("in?"))
+        subprocess.run(["umount", disk], check=False)
+    if not keep:
+        shutil.rmtree(base, ignore_errors=True)
+    return {"seed": seed, "shape": shape, "kinds": kinds, "folder": str(base)} | result
 
 
 def mount(folder):
@@ -77,9 +80,9 @@ def mount(folder):
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
-def play(seed, shape, kinds, folder, dice, mounted):
-    environment = os.environ | clock_of(folder, "step" in kinds)
-    pipeline = processes.Pipeline(folder, environment)
+def play(seed, shape, kinds, base, dice, mounted):
+    environment = os.environ | clock_of(base, "step" in kinds)
+    pipeline = processes.Pipeline(base, environment)
     between = []
     if "flip" in kinds:
         flips = ["--flip", str(dice.choice([5_000, 50_000, 500_000])), "--seed", str(seed)]
@@ -96,23 +99,25 @@ def play(seed, shape, kinds, folder, dice, mounted):
     found = [f"{stage.name} hangs" for stage in hung]
     found += [f"{name} was left behind" for name in pipeline.clear() if not hung]
     found += pipeline.over_limit()
-    (folder / "filler").unlink(missing_ok=True)
+    (pipeline.folder / "filler").unlink(missing_ok=True)
     totals = Counter()
     for output in outputs:
         faults_of, sums = settle(output, environment)
+        if not HARD & {*kinds} and not output.optional and not sums.get("ended"):
+            faults_of.append("did not come to its end")
         found += [f"{output.path.name}: {fault}" for fault in faults_of]
         totals.update({key: int(value) for key, value in sums.items()})
     found += untold(kinds, pipeline, outputs)
     return {"faults": found, "done": faults.done, "totals": dict(totals)}
 
 
-def clock_of(folder, stepped):
+def clock_of(base, stepped):
     """A wall clock of the round's own, which can be set; nothing else shows it."""
     library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
     if not stepped or not library:
         return {}
-    (folder / "clock").write_text("+0\n")
-    return {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(folder / "clock"),
+    (base / "clock").write_text("+0\n")
+    return {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(base / "clock"),
             "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
@@ -128,15 +133,11 @@ def settle(output, environment):
 
 def untold(kinds, pipeline, outputs):
     """Faults in how the stages ended: one that could not start, or that failed unharmed."""
-    calm = not {"kill", "term", "flip", "fill", "slow", "steal"} & {*kinds}
-    lossy = any(output.lossy for output in outputs)
+    good = (0, 3) if any(output.lossy for output in outputs) else (0,)
     for at, stage in enumerate(pipeline.stages):
         status, log = pipeline.status(at), pipeline.log(at).strip()
-        if status == 2 or "panicked" in log or (calm and status not in ((0, 3) if lossy else (0,))):
+        if status == 2 or "panicked" in log or not HARD & {*kinds} and status not in good:
             yield f"{stage.name} exited with {status}: {log}"
-    for output in outputs:
-        if calm and not output.lossy and not output.path.exists():
-            yield f"{output.path.name}: there is none"
 
 
 def seeds(args):

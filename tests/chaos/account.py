@@ -41,10 +41,8 @@ def original_name(name, truth):
 
 
 def compare(original, holding, recording, totals):
-    sent, _ = original.by_number()
-    excused = original.explained()
-    got, twice = holding.by_number()
-    explained = holding.explained()
+    sent, excused = original.samples, original.explained()
+    got, twice, explained = holding.samples, holding.twice, holding.explained()
     if twice:
         yield f"{len(twice)} samples are there twice, the first is {twice[0]}"
     strange = [number for number in got if number not in sent]
@@ -56,7 +54,7 @@ def compare(original, holding, recording, totals):
     both = [number for number in explained if number in got]
     if both:
         yield f"{len(both)} samples came and are told missing, the first is {both[0]}"
-    blame = sorted({stage for stage, reason in explained.values() if reason not in EXPLAINED})
+    blame = sorted({gap.stage for gap in explained.values() if gap.reason not in EXPLAINED})
     if blame:
         yield f"nobody owns up to losses that {', '.join(blame)} noticed"
     last = max(max(got, default=-1), max(explained, default=-1))

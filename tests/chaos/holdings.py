@@ -6,46 +6,50 @@ Records come from the Python implementation of the format, HDF5 files from h5py.
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples/python"))
 import framepipe  # noqa: E402
 
+# Why a session ended when a stage that was to pass it on could not.
+FAILURE = "failure"
+
+
+class Gap(NamedTuple):
+    """Samples that are told missing, by whom and why."""
+
+    first: int
+    count: int
+    stage: str
+    reason: str
+
 
 @dataclass
 class Holding:
-    """One stream of a recording."""
+    """One stream of a recording: each sample's bytes by its number."""
 
-    seqs: list = field(default_factory=list)
-    samples: list = field(default_factory=list)
+    samples: dict = field(default_factory=dict)
+    twice: list = field(default_factory=list)
     gaps: list = field(default_factory=list)
 
-    def numbers(self):
-        return np.concatenate(self.seqs) if self.seqs else np.empty(0, "u8")
-
-    def by_number(self):
-        """Each sample's bytes, and the numbers that came more than once."""
-        found, twice = {}, []
-        for number, sample in zip(self.numbers().tolist(), self.samples):
-            twice += [number] if number in found else []
-            found[number] = sample
-        return found, twice
+    def add(self, numbers, samples):
+        for number, sample in zip(numbers.tolist(), samples, strict=True):
+            if number in self.samples:
+                self.twice.append(number)
+            self.samples[number] = sample
 
     def explained(self):
-        """The numbers that gaps stand for, each with who lost it and why."""
-        return {
-            number: (stage, reason)
-            for first, count, stage, reason in self.gaps
-            for number in range(first, first + max(count, 0))
-        }
+        """The gap that each missing number is in."""
+        return {number: gap for gap in self.gaps
+                for number in range(gap.first, gap.first + gap.count)}
 
 
 @dataclass
 class Recording:
     """The streams of a file by name, and whether their session came to its end: a recording
-    that says of itself that a stage broke off claims nothing about what came after."""
+    that says of itself that a stage broke off or failed claims nothing about what came after."""
 
     streams: dict = field(default_factory=dict)
     ended: bool = False
@@ -59,60 +63,63 @@ def read(path):
 
 
 def read_frames(path):
-    recording, keys, names, open_sessions = Recording(), {}, {}, set()
-    seen, broken = set(), set()
-    for item in framepipe.read(str(path)):
-        if isinstance(item, framepipe.Damage):
-            continue
-        key = (item.session, item.stream)
-        if item.session not in seen:
-            seen.add(item.session)
-            open_sessions.add(item.session)
+    recording, described, open_sessions, broken = Recording(), {}, set(), set()
+    items = [item for item in framepipe.read(str(path)) if not isinstance(item, framepipe.Damage)]
+    for item in items:
+        # Samples may come before their description does, where that was damaged.
         if item.kind == framepipe.STREAM:
-            keys[key] = item.message()
-            names[key] = keys[key]["name"]
-        elif item.kind in (framepipe.DATA, framepipe.BATCH):
-            holding = recording.stream(names.get(key, key))
-            samples = item.samples(keys.get(key, {"media": "bytes"}))
-            holding.seqs.append(samples.seq)
-            holding.samples += [bytes(np.asarray(one)) if not isinstance(one, bytes) else one
-                                for one in samples.values]
-        elif item.kind == framepipe.GAP and not item.stream:
-            broken.add(item.session)
+            described.setdefault((item.session, item.stream), item.message())
+    for item in items:
+        key = (item.session, item.stream)
+        keys = described.get(key, {"media": "bytes", "name": str(key)})
+        if item.session not in broken:
+            open_sessions.add(item.session)
+        if item.kind in (framepipe.DATA, framepipe.BATCH):
+            samples = item.samples(keys)
+            recording.stream(keys["name"]).add(samples.seq, map(bytes, samples.values))
+        elif item.kind == framepipe.GAP and item.stream:
+            recording.stream(keys["name"]).gaps.append(gap_of(item.message()))
         elif item.kind == framepipe.GAP:
-            gap = item.message()
-            holding = recording.stream(names.get(key, key))
-            holding.gaps.append((gap["first"], gap.get("count") or 0,
-                                 gap.get("stage", ""), gap["reason"]))
-        elif item.kind == framepipe.END:
+            broken.add(item.session)
+        elif item.kind == framepipe.END and item.message()["reason"] != FAILURE:
             open_sessions.discard(item.session)
-    recording.ended = bool(seen) and not open_sessions | broken
+            recording.ended = True
+    recording.ended = recording.ended and not open_sessions | broken
     return recording
+
+
+def gap_of(message):
+    return Gap(message["first"], message.get("count") or 0, message.get("stage", ""),
+               message["reason"])
 
 
 def read_h5(path):
     recording = Recording()
     with h5py.File(path, "r") as file:
         sessions = [name for name in file if name.split("_")[0] == "session"]
-        recording.ended = bool(sessions) and all("end" in file[name] for name in sessions)
-        numbers = {}
-        for group in file["streams"].values():
-            name = text(group.attrs["name"])
-            numbers[int(group.attrs["session"]), int(group.attrs["stream"])] = name
-            holding = recording.stream(name)
-            holding.seqs.append(group["seq"][...])
-            holding.samples += samples_of(group)
-        gaps = file["gaps"]
+        recording.ended = bool(sessions) and all(
+            "end" in file[name] and text(file[name].attrs["end_reason"]) != FAILURE
+            for name in sessions
+        )
+        names = {}
+        for group in sorted(file["streams"].values(), key=described_first):
+            key = int(group.attrs["session"]), int(group.attrs["stream"])
+            name = names.setdefault(key, text(group.attrs["name"]))
+            recording.stream(name).add(group["seq"][...], samples_of(group))
         columns = "session stream first count stage reason".split()
-        for session, stream, first, count, stage, reason in zip(
-            *(gaps[name][...].tolist() for name in columns)
-        ):
-            if not stream:
-                recording.ended = False
+        rows = zip(*(file["gaps"][name][...].tolist() for name in columns))
+        for session, stream, first, count, stage, reason in rows:
+            if stream:
+                gap = Gap(first, max(count, 0), text(stage), text(reason))
+                recording.stream(names.get((session, stream), str(stream))).gaps.append(gap)
             else:
-                holding = recording.stream(numbers.get((session, stream), stream))
-                holding.gaps.append((first, count, text(stage), text(reason)))
+                recording.ended = False
     return recording
+
+
+def described_first(group):
+    """Samples that came before their description are in a group that has none."""
+    return len(group["descriptions/row"]) == 0
 
 
 def samples_of(group):

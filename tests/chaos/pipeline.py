@@ -36,10 +36,11 @@ class Stage:
 
 
 class Pipeline:
-    """All processes of a round."""
+    """All processes of a round. They work in `folder`; what is kept of them is in `base`."""
 
-    def __init__(self, folder, environment):
-        self.folder, self.environment = Path(folder), environment
+    def __init__(self, base, environment):
+        self.base, self.environment = Path(base), environment
+        self.folder = self.base / "disk"
         self.stages, self.peaks = [], {}
 
     def chain(self, commands, stdin=None, stdout=None):
@@ -53,7 +54,7 @@ class Pipeline:
             before = self.start(command, before, out)
 
     def start(self, command, stdin, stdout):
-        log = open(self.folder / f"{len(self.stages):02}-{command[0]}.log", "wb")
+        log = open(self.base / f"{len(self.stages):02}-{command[0]}.log", "wb")
         process = subprocess.Popen(
             command, stdin=stdin or subprocess.DEVNULL, stdout=stdout, stderr=log,
             cwd=self.folder, env=self.environment,
@@ -65,7 +66,7 @@ class Pipeline:
         return process.stdout
 
     def log(self, at):
-        path = self.folder / f"{at:02}-{self.stages[at].name}.log"
+        path = self.base / f"{at:02}-{self.stages[at].name}.log"
         return path.read_text(errors="replace")
 
     def status(self, at):

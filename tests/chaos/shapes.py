@@ -26,6 +26,8 @@ class Output:
     witnesses: list
     # Drops samples on purpose when it is slow, and says so.
     lossy: bool = False
+    # Need not be there, nor come to its end.
+    optional: bool = False
 
 
 def source(dice, name="sim-src", streams=None):
@@ -34,8 +36,9 @@ def source(dice, name="sim-src", streams=None):
             "--duration", f"{int(SECONDS * 1000)}ms"]
 
 
-def witness(name):
-    return ["gremlin", "--witness", name]
+def witness(pipeline, name="sent.frames"):
+    """What stands behind a source, and keeps what it sent where no disk is filled."""
+    return ["gremlin", "--witness", str(pipeline.base / name)]
 
 
 def passing(dice):
@@ -51,45 +54,45 @@ def recorder(dice, name):
 
 def line(pipeline, dice, between):
     """One after another, into HDF5."""
-    chain = [source(dice), witness("sent.frames"), *passing(dice), *between,
+    chain = [source(dice), witness(pipeline), *passing(dice), *between,
              *passing(dice), recorder(dice, "got.h5")]
     pipeline.chain(chain)
-    return [Output(pipeline.folder / "got.h5", [pipeline.folder / "sent.frames"])]
+    return [Output(pipeline.folder / "got.h5", [pipeline.base / "sent.frames"])]
 
 
 def file(pipeline, dice, between):
     """One after another, into a file of records."""
     got = pipeline.folder / "got.frames"
-    chain = [source(dice), witness("sent.frames"), *passing(dice), *between,
+    chain = [source(dice), witness(pipeline), *passing(dice), *between,
              ["batch-frames", "--split"]]
     pipeline.chain(chain, stdout=open(got, "wb"))
-    return [Output(got, [pipeline.folder / "sent.frames"])]
+    return [Output(got, [pipeline.base / "sent.frames"])]
 
 
 def fan(pipeline, dice, between):
     """To several recorders at once, one of which must not lose anything."""
     slow = f"gremlin --pace {dice.choice([20_000, 200_000])} | to-h5 may.h5 --flush 200ms"
     may = dice.choice([slow, "to-h5 may.h5", "batch-frames -n 3 > may.frames"])
-    chain = [source(dice), witness("sent.frames"), *between,
+    chain = [source(dice), witness(pipeline), *between,
              ["fan-out", "--must", "main=to-h5 must.h5 --flush 300ms", "--may", f"side={may}",
               "--restart", "0", "--grace", "2s", "--queue", dice.choice(["64KiB", "1MiB"])]]
     got = pipeline.folder / "out.frames"
     pipeline.chain(chain, stdout=open(got, "wb"))
-    sent = [pipeline.folder / "sent.frames"]
+    sent = [pipeline.base / "sent.frames"]
     return [Output(pipeline.folder / "must.h5", sent), Output(got, sent),
-            Output(pipeline.folder / "may.h5", sent, lossy=True),
-            Output(pipeline.folder / "may.frames", sent, lossy=True)]
+            Output(pipeline.folder / "may.h5", sent, lossy=True, optional=True),
+            Output(pipeline.folder / "may.frames", sent, lossy=True, optional=True)]
 
 
 def queue(pipeline, dice, between):
     """Through a queue that spills, drops or waits, before a slow stage."""
     overflow = dice.choice(["block", "drop-oldest", "drop-newest", f"spill:{pipeline.folder}"])
-    chain = [source(dice), witness("sent.frames"), *between,
+    chain = [source(dice), witness(pipeline), *between,
              ["queue-frames", "--queue", "64KiB", "--overflow", overflow],
              ["gremlin", "--pace", str(dice.choice([50_000, 500_000, 0]))],
              recorder(dice, "got.h5")]
     pipeline.chain(chain)
-    return [Output(pipeline.folder / "got.h5", [pipeline.folder / "sent.frames"],
+    return [Output(pipeline.folder / "got.h5", [pipeline.base / "sent.frames"],
                    lossy=overflow.startswith("drop"))]
 
 
@@ -102,10 +105,10 @@ def merge(pipeline, dice, between):
         streams = [f"sine:rate={dice.choice([200, 500])},name=s{place}"]
         # Opened for both, or opening would wait for merge-frames.
         end = os.open(pipeline.folder / fifo, os.O_RDWR)
-        pipeline.chain([source(dice, f"source{place}", streams), witness(f"sent{place}.frames")],
+        pipeline.chain([source(dice, f"source{place}", streams), witness(pipeline, f"sent{place}.frames")],
                        stdout=os.fdopen(end, "wb"))
         inputs.append(fifo)
-        sent.append(pipeline.folder / f"sent{place}.frames")
+        sent.append(pipeline.base / f"sent{place}.frames")
     pipeline.chain([["merge-frames", *inputs, "--skew", "100ms"], *between,
                     recorder(dice, "got.h5")])
     return [Output(pipeline.folder / "got.h5", sent)]
