@@ -25,6 +25,7 @@
 
 mod account;
 mod args;
+mod backlog;
 mod books;
 mod command;
 mod consumer;
@@ -33,8 +34,11 @@ mod exit;
 mod feed;
 mod filter;
 mod input;
+mod lane;
+mod lanes;
 mod limit;
 mod origin;
+mod outlet;
 mod output;
 mod page;
 mod patterns;
@@ -51,12 +55,15 @@ mod voice;
 
 pub use self::account::Account;
 pub use self::args::{parse_duration, parse_share, parse_size};
+pub use self::backlog::{Backlog, Line};
 pub use self::command::command;
 pub use self::consumer::Ended;
 pub use self::device::{Device, device};
 pub use self::exit::Usage;
 pub use self::feed::{Feed, Missing, Raw};
-pub use self::filter::{Filter, filter};
+pub use self::filter::{Filter, Queue, Room, filter};
+pub use self::lane::Chunk;
+pub use self::lanes::{Full, Lanes, Limits, Put};
 pub use self::origin::{Origin, Remark, Supply};
 pub use self::output::{Output, TextOut};
 pub use self::patterns::Patterns;

@@ -80,6 +80,8 @@ pub(super) struct Counters {
     pub(super) output: FlowCounts,
     /// Samples that this stage found missing or dropped.
     pub(super) lost: Count,
+    /// Samples that its queue dropped, where a writer of its own takes from that.
+    pub(super) shed: Count,
     /// Samples that stages before it told to be missing.
     pub(super) told: Count,
     /// Bytes that wait in the queue, and the most since the last STATS.
@@ -145,7 +147,11 @@ fn is_last(role: Role) -> bool {
         Role::TextSink | Role::Device => {
             !stdout.is_terminal() && kind != Ok(FileType::Fifo)
         }
-        Role::Source | Role::Filter | Role::Command => kind != Ok(FileType::Fifo),
+        Role::Source
+        | Role::Filter
+        | Role::QueueingFilter
+        | Role::Queue
+        | Role::Command => kind != Ok(FileType::Fifo),
     }
 }
 
@@ -243,7 +249,7 @@ impl View {
             input,
             output,
             rate: (shown.samples - before.samples) as f64 / seconds,
-            lost: counters.lost.get() + counters.told.get(),
+            lost: counters.lost.get() + counters.shed.get() + counters.told.get(),
             queued: counters.queued.get(),
         }
     }
@@ -269,7 +275,12 @@ impl View {
             Role::Source | Role::Sink | Role::Recorder => {
                 format!("\x1b[31m●\x1b[0m {text}")
             }
-            Role::Filter | Role::TextSink | Role::Device | Role::Command => text,
+            Role::Filter
+            | Role::QueueingFilter
+            | Role::Queue
+            | Role::TextSink
+            | Role::Device
+            | Role::Command => text,
         }
     }
 
