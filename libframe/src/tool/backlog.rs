@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use anyhow::Result;
 
 use super::lane::Chunk;
-use super::lanes::{Lanes, Put};
+use super::lanes::Put;
 use crate::wire::Record;
 
 /// What waits between a filter, whose thread puts records in, and stdout, whose thread takes
@@ -33,45 +33,21 @@ pub trait Backlog: Send + Sync {
         0
     }
 
-    /// Whether records are taken only when the reader of stdout has read all before.
-    fn waits_for_reader(&self) -> bool {
-        false
+    /// How what is taken is to be written.
+    fn manner(&self) -> Manner {
+        Manner::Gathered
     }
 }
 
-/// Records in memory, in order, and nothing else.
-#[derive(Debug)]
-pub struct Line(Mutex<Lanes>);
-
-impl Line {
-    /// A line with this room.
-    pub fn new(lanes: Lanes) -> Line {
-        Line(Mutex::new(lanes))
-    }
-
-    /// The records.
-    pub fn lanes(&self) -> MutexGuard<'_, Lanes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Backlog for Line {
-    fn put(&self, record: &Record<'_>) -> Result<Put> {
-        Ok(self.lanes().put(record))
-    }
-
-    fn take(&self, chunk: &mut Chunk) -> Result<()> {
-        self.lanes().take(chunk);
-        Ok(())
-    }
-
-    fn bytes(&self) -> u64 {
-        self.lanes().bytes()
-    }
-
-    fn lost(&self) -> u64 {
-        self.lanes().lost()
-    }
+/// How what is taken from a [`Backlog`] is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Gathered while more waits.
+    Gathered,
+    /// At once: when more is taken, all before is written.
+    Promptly,
+    /// At once, and taken only when the reader of stdout has read all before.
+    WhenRead,
 }
 
 /// Wakes a thread that waits for something to change.

@@ -14,6 +14,8 @@ use crate::wire::{HEADER_LEN, Header, Kind, Record, Sealed, header_crc_holds};
 const FRONT: usize = 8;
 /// Bytes behind it: the length of the entry.
 const BACK: usize = 4;
+/// Where in a header the number is.
+const SEQ: usize = 16;
 /// The smallest block and the largest that holds more than one record.
 const SMALL: usize = 4 << 10;
 const LARGE: usize = 64 << 10;
@@ -148,6 +150,19 @@ impl Chunk {
             rest = &rest[entry.size..];
             Some(entry.record)
         })
+    }
+
+    /// Numbers the records anew, as `number` says.
+    pub fn renumber(&mut self, mut number: impl FnMut(&Record<'_>) -> u64) {
+        let mut at = self.start;
+        while let Some(entry) = Entry::parse(&self.bytes[at..]) {
+            let (seq, size) = (number(&entry.record), entry.size);
+            let place = at + FRONT + SEQ;
+            if let Some(bytes) = self.bytes.get_mut(place..place + 8) {
+                bytes.copy_from_slice(&seq.to_le_bytes());
+            }
+            at += size;
+        }
     }
 
     /// Adds a record.

@@ -202,14 +202,19 @@ impl Lanes {
 
     /// Moves what waits longest to `chunk`, as much as is good to write at once.
     pub fn take(&mut self, chunk: &mut Chunk) {
+        self.take_some(chunk, TAKE);
+    }
+
+    /// Moves what waits longest to `chunk`: one record, and more until it has so many bytes.
+    pub fn take_some(&mut self, chunk: &mut Chunk, enough: usize) {
         chunk.clear();
         if !self.urgent.is_empty() {
             std::mem::swap(chunk, &mut self.urgent);
             return;
         }
-        while chunk.len() < TAKE {
+        while chunk.len() < enough {
             let Some(lane) = self.first_lane() else { break };
-            if chunk.is_empty() && self.take_block(lane, chunk) {
+            if chunk.is_empty() && enough >= TAKE && self.take_block(lane, chunk) {
                 break;
             }
             if lane == TALK {

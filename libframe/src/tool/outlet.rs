@@ -15,7 +15,7 @@ use anyhow::{Result, anyhow};
 use rustix::event::{PollFd, PollFlags};
 
 use super::account::Account;
-use super::backlog::{Backlog, Bell};
+use super::backlog::{Backlog, Bell, Manner};
 use super::consumer::Ended;
 use super::lane::Chunk;
 use super::lanes::Put;
@@ -302,15 +302,14 @@ impl Writer {
 
     fn write_all(&mut self) -> Result<()> {
         let mut chunk = Chunk::default();
-        let polite = self.shared.backlog.waits_for_reader();
-        if polite {
+        let manner = self.shared.backlog.manner();
+        if manner == Manner::WhenRead {
             self.out.narrow();
         }
         loop {
             let heard = self.shared.filled.rings();
             let closed = self.shared.closed.load(Ordering::Acquire);
-            if polite && self.shared.backlog.bytes() > 0 {
-                self.out.flush()?;
+            if manner == Manner::WhenRead && self.shared.backlog.bytes() > 0 {
                 self.until_read()?;
             }
             self.shared.backlog.take(&mut chunk)?;
@@ -326,6 +325,9 @@ impl Writer {
             self.shared.taken.ring();
             self.out.set_now(self.clock.now());
             chunk.records().try_for_each(|record| self.write(record))?;
+            if manner != Manner::Gathered {
+                self.out.flush()?;
+            }
         }
     }
 
