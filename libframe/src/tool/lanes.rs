@@ -162,7 +162,10 @@ impl Lanes {
         while let Some(measure) = self.exceeds(lane, record) {
             match self.make_room(measure, lane, record) {
                 Room::Made => {}
-                Room::None => return Put::Full,
+                Room::None => {
+                    self.settle(None);
+                    return Put::Full;
+                }
                 Room::NotForThis => {
                     refused = true;
                     break;
@@ -176,7 +179,7 @@ impl Lanes {
             return Put::Done;
         }
         if record.header.kind == Kind::END {
-            self.settle(record.header.session);
+            self.settle(Some(record.header.session));
         }
         self.change(lane, |lane, spare| lane.push(ticket, record, spare));
         self.list(lane);
@@ -229,10 +232,11 @@ impl Lanes {
         }
     }
 
-    /// Says what was dropped last of a session's streams: no more of them will come.
-    fn settle(&mut self, session: u32) {
+    /// Says what was dropped last of a session's streams, or of all: what is not said takes
+    /// room that cannot be taken from here.
+    fn settle(&mut self, session: Option<u32>) {
         for at in 1..self.lanes.len() {
-            if self.lanes[at].key.0 == session {
+            if session.is_none_or(|session| self.lanes[at].key.0 == session) {
                 self.change(at, |lane, spare| lane.tell(spare));
                 self.list(at);
             }
@@ -302,8 +306,9 @@ impl Lanes {
         let Some(victim) = self.largest(measure, lane, record, newest) else {
             return Room::None;
         };
-        // Over the limit by what must be said about drops: then more than this must go.
-        let over = self.bytes > self.limits.bytes;
+        // What must be said about drops takes some room too. When it is more than a little,
+        // more than this record must go.
+        let over = self.bytes > self.limits.bytes.saturating_add(self.limits.bytes / 16);
         if newest && victim == lane && !over {
             return Room::NotForThis;
         }
