@@ -19,7 +19,9 @@ const FILTERS: &[&str] = &[
     "batch-frames -n 7",
     "calibrate-frames --gain 2 --all",
     "pick-frames",
+    "queue-frames",
     "repair-frames -q",
+    "thin-frames --every 1",
 ];
 const SINKS: &[&str] = &["inspect-frames", "jitter-report", "to-text", RECORDER];
 /// Writes to a file, and nothing to stdout.

@@ -263,6 +263,11 @@ impl Lane {
         self.blocks.is_empty() && self.before.is_empty() && self.after.is_empty()
     }
 
+    /// Whether runs dropped last are to be told yet.
+    pub(super) fn has_untold(&self) -> bool {
+        !self.after.is_empty()
+    }
+
     /// The place of the first entry or run among all that came.
     #[inline]
     pub(super) fn head(&self) -> Option<u64> {

@@ -178,9 +178,6 @@ impl Lanes {
             self.lost += self.change(lane, |lane, _| lane.refuse(ticket, record));
             return Put::Done;
         }
-        if record.header.kind == Kind::END {
-            self.settle(Some(record.header.session));
-        }
         self.change(lane, |lane, spare| lane.push(ticket, record, spare));
         self.list(lane);
         Put::Done
@@ -221,6 +218,9 @@ impl Lanes {
                 break;
             }
             if lane == TALK {
+                if self.settle_before_end() {
+                    continue;
+                }
                 let first = self.lanes[TALK].first();
                 let session =
                     first.map(|entry| session_after(&entry.record, self.session));
@@ -234,13 +234,25 @@ impl Lanes {
 
     /// Says what was dropped last of a session's streams, or of all: what is not said takes
     /// room that cannot be taken from here.
-    fn settle(&mut self, session: Option<u32>) {
+    fn settle(&mut self, session: Option<u32>) -> bool {
+        let mut any = false;
         for at in 1..self.lanes.len() {
-            if session.is_none_or(|session| self.lanes[at].key.0 == session) {
+            let is_of = session.is_none_or(|session| self.lanes[at].key.0 == session);
+            if is_of && self.lanes[at].has_untold() {
                 self.change(at, |lane, spare| lane.tell(spare));
                 self.list(at);
+                any = true;
             }
         }
+        any
+    }
+
+    /// Says what was dropped of a session whose END is next: also after END came, what is
+    /// before it may have been dropped for later sessions. Whether there was anything.
+    fn settle_before_end(&mut self) -> bool {
+        let first = self.lanes[TALK].first().map(|entry| entry.record.header);
+        let end = first.filter(|header| header.kind == Kind::END);
+        end.is_some_and(|header| self.settle(Some(header.session)))
     }
 
     fn lane(&mut self, record: &Record<'_>) -> usize {

@@ -7,7 +7,7 @@ use crate::payload::{Gap, Payload as _};
 use crate::wire::Header;
 
 fn header(kind: Kind, stream: u16, seq: u64, time: i64) -> Header {
-    Header { kind, flags: 0, stream, session: 9, seq, time, sent: 0 }
+    Header { kind, flags: 0, stream, session: 0, seq, time, sent: 0 }
 }
 
 fn lanes(bytes: u64, full: Full) -> Lanes {
@@ -146,6 +146,8 @@ enum Step {
     Skip(u16),
     Talk,
     Take,
+    /// The session ends, and another begins.
+    End,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -155,6 +157,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1u16..4).prop_map(Step::Skip),
         1 => Just(Step::Talk),
         1 => Just(Step::Take),
+        1 => Just(Step::End),
     ]
 }
 
@@ -177,7 +180,8 @@ proptest! {
         let limits = Limits { bytes: limit, records, time: None };
         let mut lanes = Lanes::new(limits, full, "test");
         let (mut next, mut sent, mut came) = ([0u64; 4], Vec::new(), Vec::new());
-        for (at, step) in steps.into_iter().enumerate() {
+        let mut session = 0;
+        for (at, step) in steps.into_iter().chain([Step::End]).enumerate() {
             let time = at as i64;
             let (header, payload) = match step {
                 Step::Samples { stream, n, size } => {
@@ -190,12 +194,13 @@ proptest! {
                     continue;
                 }
                 Step::Talk => (header(Kind::EVENT, 1, 0, time), vec![1; 30]),
+                Step::End => (header(Kind::END, 0, 0, time), Vec::new()),
                 Step::Take => {
                     came.extend(take_all(&mut lanes));
                     continue;
                 }
             };
-            let record = Record::new(header, &payload);
+            let record = Record::new(Header { session, ..header }, &payload);
             while lanes.put(&record) == Put::Full {
                 let got = take_all(&mut lanes);
                 prop_assert!(!got.is_empty(), "full of nothing");
@@ -207,15 +212,14 @@ proptest! {
             if let Some(n) = records {
                 prop_assert!(lanes.records() <= n);
             }
-        }
-        while lanes.put(&Record::new(header(Kind::END, 0, 0, 0), &[])) == Put::Full {
-            came.extend(take_all(&mut lanes));
+            if header.kind == Kind::END {
+                (session, next) = (session + 1, [0; 4]);
+            }
         }
         came.extend(take_all(&mut lanes));
         prop_assert_eq!(lanes.bytes(), 0);
         prop_assert_eq!(lanes.records(), 0);
-        let end = came.pop();
-        prop_assert_eq!(end.map(|end| end.0), Some(Kind::END), "nothing is told after END");
+        prop_assert_eq!(came.last().map(|end| end.0), Some(Kind::END));
 
         let kept: Vec<_> = came.iter().copied().filter(|e| e.0 != Kind::GAP).collect();
         let dropped: u64 = came.iter().filter(|e| e.0 == Kind::GAP).map(|e| e.3).sum();
@@ -226,9 +230,13 @@ proptest! {
         // In the order of their coming.
         prop_assert!(kept.windows(2).all(|pair| pair[0].4 < pair[1].4));
         for stream in 1..4 {
-            let samples = |all: &[(Kind, u16, u64, u64, i64)]| -> Vec<u64> {
-                let of = all.iter().filter(|e| e.1 == stream && e.0 != Kind::EVENT);
-                of.flat_map(|entry| entry.2..entry.2 + entry.3).collect()
+            // By session: what lies between two ENDs.
+            let samples = |all: &[(Kind, u16, u64, u64, i64)]| -> Vec<Vec<u64>> {
+                let of_session = |all: &[(Kind, u16, u64, u64, i64)]| {
+                    let of = all.iter().filter(|e| e.1 == stream && e.0 != Kind::EVENT);
+                    of.flat_map(|entry| entry.2..entry.2 + entry.3).collect()
+                };
+                all.split(|entry| entry.0 == Kind::END).map(of_session).collect()
             };
             // Not sorted: each gap must be where its samples were.
             prop_assert_eq!(samples(&came), samples(&sent));

@@ -2,22 +2,28 @@
 
 use libframe::clock::SECOND;
 
+/// How much of what is new is taken into the time between samples.
+const SMOOTHING: i64 = 8;
+
 /// Chooses samples by their times.
 ///
-/// There is a beat, and the first sample from half a beat before it on is kept for it. Half a
-/// beat, because a stream that has just this rate must not lose samples that come a moment
-/// early; its beat follows where it comes late.
+/// There is a beat, and the sample that is nearest to it is kept: the first from half of the
+/// time between samples before it on. So a stream that has just this rate loses none that
+/// come a moment early. Where samples come late, the beat follows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     period: i64,
     /// The next beat, and when the last kept sample was.
     next: Option<(i64, i64)>,
+    /// The last sample's time, and about how long there is between two; at most a period.
+    seen: Option<i64>,
+    step: i64,
 }
 
 impl Pace {
     /// So many a second.
     pub(crate) fn new(rate: f64) -> Pace {
-        Pace { period: period(rate), next: None }
+        Pace { period: period(rate), next: None, seen: None, step: 0 }
     }
 
     /// Changes how many from the last kept one on.
@@ -30,21 +36,30 @@ impl Pace {
 
     /// Whether the sample of this time is kept.
     pub(crate) fn keeps(&mut self, time: i64) -> bool {
+        self.learn(time);
         let beat = match self.next {
-            None => time.saturating_add(self.period),
+            None => time,
             Some((beat, _)) => {
                 let early = beat.saturating_sub(time);
                 // Times that went back by more than a beat do not stop the stream.
                 let is_back = early > self.period.saturating_mul(2);
-                if early > self.period / 2 && !is_back {
+                if early > self.step / 2 && !is_back {
                     return false;
                 }
-                let on_beat = early.saturating_neg() <= self.period / 2 && !is_back;
-                if on_beat { beat } else { time }.saturating_add(self.period)
+                let is_late = early.saturating_neg() > self.period / 2;
+                if is_late || is_back { time } else { beat }
             }
         };
-        self.next = Some((beat, time));
+        self.next = Some((beat.saturating_add(self.period), time));
         true
+    }
+
+    /// Takes note of how long it is from one sample to the next.
+    fn learn(&mut self, time: i64) {
+        let Some(last) = self.seen.replace(time) else { return };
+        let step = time.saturating_sub(last).clamp(0, self.period);
+        let change = (step - self.step) / SMOOTHING;
+        self.step = if self.step == 0 { step } else { self.step + change };
     }
 }
 
@@ -81,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_stream_of_this_rate_keeps_all_in_spite_of_jitter() {
-        let noise = |n: usize| (n as i64 * 7_919 % 15_000_000) - 7_500_000;
+        let noise = |n: usize| (n as i64 * 1_618_033 % 8_000_000) - 4_000_000;
         for exact in [30.0, 29.97] {
             let times = every(exact, 100).enumerate().map(|(n, time)| time + noise(n));
             let all: Vec<_> = times.collect();
