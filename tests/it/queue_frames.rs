@@ -30,7 +30,8 @@ fn passed(records: &[(Header, Vec<u8>)]) -> Vec<(Header, Vec<u8>)> {
 /// Lets a queue take everything while nobody reads it, then reads.
 fn full_then_read(line: &str, input: &[u8]) -> Run {
     let mut started = pipe(line).input_left_open(input).start();
-    started.until_fed().close_stdin();
+    // What the pipe holds is taken too.
+    started.until_fed().after(Duration::from_millis(300)).close_stdin();
     started.wait()
 }
 

@@ -1,6 +1,7 @@
 //! What may wait between a filter and stdout, and how the two threads on its sides wait for
 //! each other.
 
+use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
@@ -11,7 +12,7 @@ use crate::wire::Record;
 
 /// What waits between a filter, whose thread puts records in, and stdout, whose thread takes
 /// them out.
-pub trait Backlog: Send + Sync {
+pub trait Backlog: fmt::Debug + Send + Sync {
     /// Puts a record in line. If there is no room, the runtime asks again when some was
     /// taken. The header's `sent` is the runtime's own and must come out as it went in.
     fn put(&self, record: &Record<'_>) -> Result<Put>;

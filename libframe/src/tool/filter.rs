@@ -208,9 +208,7 @@ impl<F: Filter, O: Outlet> Consumer for FilterStage<F, O> {
     }
 
     fn drain_session(&mut self, ended: &Ended<'_>) -> Result<()> {
-        self.filter.end(ended, &mut self.out)?;
-        self.out.count();
-        Ok(())
+        self.filter.end(ended, &mut self.out)
     }
 
     fn end_session(&mut self, ended: &Ended<'_>) -> Result<()> {
@@ -227,7 +225,6 @@ impl<F: Filter, O: Outlet> Consumer for FilterStage<F, O> {
 
     fn tick(&mut self, now: i64) -> Result<()> {
         self.out.set_now(now);
-        self.out.count();
         match self.filter.deadline() {
             Some(deadline) if now >= deadline => self.filter.tick(now, &mut self.out),
             _ => Ok(()),

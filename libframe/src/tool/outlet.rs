@@ -39,9 +39,6 @@ pub(super) trait Outlet: Output {
     /// The time now.
     fn set_now(&mut self, now: i64);
 
-    /// Brings the counters up to date.
-    fn count(&mut self) {}
-
     /// Sends the stage's own STATS.
     fn stats(&mut self, session: u32, time: i64, stats: &Stats) -> Result<()>;
 
@@ -116,6 +113,8 @@ impl Queued {
         counters: &Arc<Counters>,
         clock: &Clock,
     ) -> Result<Queued> {
+        // Set once: a process has one way out.
+        drop(counters.backlog.set(Arc::clone(&backlog)));
         let shared = Arc::new(Shared {
             backlog,
             counters: Arc::clone(counters),
@@ -163,8 +162,9 @@ impl Queued {
 
     fn announce(&mut self) {
         self.unannounced = 0;
-        self.count();
-        self.shared.filled.ring();
+        let Shared { backlog, counters, filled, .. } = &*self.shared;
+        counters.deepest.raise(backlog.bytes());
+        filled.ring();
     }
 
     /// Why the writer has ended although nobody told it to.
@@ -209,14 +209,6 @@ impl Output for Queued {
 impl Outlet for Queued {
     fn set_now(&mut self, now: i64) {
         self.now = now;
-    }
-
-    fn count(&mut self) {
-        let Shared { backlog, counters, .. } = &*self.shared;
-        let bytes = backlog.bytes();
-        counters.queued.set(bytes);
-        counters.deepest.raise(bytes);
-        counters.shed.set(backlog.lost());
     }
 
     fn stats(&mut self, session: u32, time: i64, stats: &Stats) -> Result<()> {
@@ -313,7 +305,6 @@ impl Writer {
                 self.until_read()?;
             }
             self.shared.backlog.take(&mut chunk)?;
-            self.shared.counters.queued.set(self.shared.backlog.bytes());
             if chunk.is_empty() {
                 self.out.flush()?;
                 if closed {

@@ -28,6 +28,8 @@ struct State {
     lanes: Lanes,
     spilled: Spilled,
     marks: Watermarks,
+    /// What was crossed while no session was being written, and the fill.
+    unsaid: Option<(Crossing, f64)>,
     /// It was told that the disk takes no more.
     told: bool,
 }
@@ -46,7 +48,7 @@ impl Store {
             None => (None, 0),
         };
         let spilled = Spilled::new(max);
-        let state = State { lanes, spilled, marks, told: false };
+        let state = State { lanes, spilled, marks, unsaid: None, told: false };
         let (state, clock) = (Mutex::new(state), Clock::system());
         Store { state, file, limit: limit.max(1), voice, clock }
     }
@@ -111,24 +113,36 @@ impl Store {
     fn look(&self, state: &mut State, full: bool) {
         let spilled = state.spilled.bytes() as f64 / self.limit as f64;
         let fill = state.lanes.fill() + spilled;
-        let Some(crossing) = state.marks.look(if full { fill.max(1.0) } else { fill })
-        else {
-            return;
-        };
-        let percent = (fill * 100.0).round();
-        self.voice.detail(&match crossing {
-            Crossing::High => format!("the queue is full to {percent}%"),
-            Crossing::Low => format!("the queue is down to {percent}%"),
-        });
+        if let Some(crossing) = state.marks.look(if full { fill.max(1.0) } else { fill })
+        {
+            let percent = (fill * 100.0).round();
+            self.voice.detail(&match crossing {
+                Crossing::High => format!("the queue is full to {percent}%"),
+                Crossing::Low => format!("the queue is down to {percent}%"),
+            });
+            state.unsaid = Some((crossing, percent / 100.0));
+        }
         let Some(session) = state.lanes.session() else { return };
+        if let Some((crossing, share)) = state.unsaid.take() {
+            self.send_event(state, session, crossing, share);
+        }
+    }
+
+    /// Puts it ahead of what waits, since who reads wants to know it now.
+    fn send_event(
+        &self,
+        state: &mut State,
+        session: u32,
+        crossing: Crossing,
+        share: f64,
+    ) {
         let event = Event {
             label: crossing.label().into(),
-            value: Value::Float(percent / 100.0),
+            value: Value::Float(share),
             source: self.voice.name().into(),
         };
         let (kind, time) = (Kind::EVENT, self.clock.now());
         let header = Header { kind, flags: 0, stream: 0, session, seq: 0, time, sent: 0 };
-        // Ahead of what waits, since who reads wants to know it now.
         state.lanes.put_first(&Record::new(header, &event.to_bytes()));
     }
 }
