@@ -245,7 +245,7 @@ fn the_rate_falls_by_steps_while_nobody_reads_and_rises_again() {
 
 #[test]
 fn a_reader_that_keeps_up_has_the_ceiling() {
-    let line = "sim-src glove --duration 2s | thin-frames --adapt --ceiling 50";
+    let line = "sim-src glove --duration 2s | thin-frames --adapt --ceiling 50 --high 40 --low 30";
     let run = pipe(&format!("{line} | inspect-frames -f json")).run();
     run.expect(&[0, 0, 0]).expect_silence();
     let samples = run.json()["sessions"][0]["streams"][0]["samples"].as_u64();

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 
-use super::lane::Chunk;
+use super::chunk::Chunk;
 use super::lanes::Put;
 use crate::wire::Record;
 

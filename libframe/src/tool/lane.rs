@@ -7,22 +7,15 @@
 
 use std::collections::VecDeque;
 
+use super::chunk::{BACK, Chunk, Entry, FRONT, RUN, append, size_of};
 use crate::payload::{Gap, Payload as _, Reason};
-use crate::wire::{HEADER_LEN, Header, Kind, Record, Sealed, header_crc_holds};
+use crate::wire::{HEADER_LEN, Header, Kind, Record};
 
-/// Bytes of an entry before the record: its ticket.
-const FRONT: usize = 8;
-/// Bytes behind it: the length of the entry.
-const BACK: usize = 4;
-/// Where in a header the number is.
-const SEQ: usize = 16;
 /// The smallest block and the largest that holds more than one record.
 const SMALL: usize = 4 << 10;
 const LARGE: usize = 64 << 10;
 /// Blocks that are kept for later, of those that are not too long.
 const MAX_SPARE: usize = 32;
-/// What stands in a lane for samples that were dropped there. No record has this kind.
-const DROPPED: Kind = Kind(0);
 
 /// Samples of a stream that were dropped in one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,149 +52,13 @@ impl Dropped {
     fn header(&self, key: (u32, u16)) -> Header {
         let (session, stream) = key;
         let (seq, time, sent) = (self.first, self.from, self.to);
-        Header { kind: DROPPED, flags: 0, stream, session, seq, time, sent }
+        Header { kind: Kind::GAP, flags: 0, stream, session, seq, time, sent }
     }
 
     fn parse(entry: &Entry<'_>) -> Dropped {
         let Header { seq: first, time: from, sent: to, .. } = entry.record.header;
         let count = u64::from(entry.record.payload_crc()) | u64::from(entry.length) << 32;
         Dropped { ticket: entry.ticket, first, count, from, to }
-    }
-}
-
-/// A record that waits.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'a> {
-    pub(super) ticket: u64,
-    pub(super) record: Record<'a>,
-    /// The length field of the header, which of a run is part of its count.
-    length: u32,
-    size: usize,
-}
-
-impl<'a> Entry<'a> {
-    /// Reads the entry that these bytes begin with.
-    #[inline]
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Entry<'a>> {
-        let (ticket, rest) = bytes.split_first_chunk()?;
-        let sealed = Sealed::parse(rest.first_chunk()?);
-        let run = sealed.header.kind == DROPPED;
-        let len = if run { 0 } else { sealed.length as usize };
-        let payload = rest.get(HEADER_LEN..HEADER_LEN + len)?;
-        Some(Entry {
-            ticket: u64::from_le_bytes(*ticket),
-            record: Record::verified(sealed.header, payload, sealed.payload_crc),
-            length: sealed.length,
-            size: FRONT + HEADER_LEN + len + BACK,
-        })
-    }
-
-    fn is_run(&self) -> bool {
-        self.record.header.kind == DROPPED
-    }
-}
-
-/// Bytes that a record takes while it waits.
-#[inline]
-pub(super) fn size_of(record: &Record<'_>) -> usize {
-    FRONT + record.wire_len() + BACK
-}
-
-/// Appends a record.
-#[inline]
-fn append(to: &mut Vec<u8>, ticket: u64, record: &Record<'_>) {
-    to.extend_from_slice(&ticket.to_le_bytes());
-    record.encode(to);
-    to.extend_from_slice(&(size_of(record) as u32).to_le_bytes());
-}
-
-/// Records on their way from what waits to stdout.
-#[derive(Debug, Default)]
-pub struct Chunk {
-    bytes: Vec<u8>,
-    start: usize,
-}
-
-impl Chunk {
-    /// Whether there is nothing.
-    pub fn is_empty(&self) -> bool {
-        self.start >= self.bytes.len()
-    }
-
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        if self.bytes.capacity() > 4 * LARGE {
-            self.bytes = Vec::new();
-        }
-        self.bytes.clear();
-        self.start = 0;
-    }
-
-    /// Bytes of records.
-    pub fn len(&self) -> usize {
-        self.bytes.len() - self.start
-    }
-
-    /// The records in order. Their `sent` is the runtime's own.
-    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        let mut rest = self.bytes.get(self.start..).unwrap_or_default();
-        std::iter::from_fn(move || {
-            let entry = Entry::parse(rest)?;
-            rest = &rest[entry.size..];
-            Some(entry.record)
-        })
-    }
-
-    /// Numbers the records anew, as `number` says.
-    pub fn renumber(&mut self, mut number: impl FnMut(&Record<'_>) -> u64) {
-        let mut at = self.start;
-        while let Some(entry) = Entry::parse(&self.bytes[at..]) {
-            let (seq, size) = (number(&entry.record), entry.size);
-            let place = at + FRONT + SEQ;
-            if let Some(bytes) = self.bytes.get_mut(place..place + 8) {
-                bytes.copy_from_slice(&seq.to_le_bytes());
-            }
-            at += size;
-        }
-    }
-
-    /// Adds a record.
-    pub fn push(&mut self, record: &Record<'_>) {
-        append(&mut self.bytes, 0, record);
-    }
-
-    /// The records as bytes, to be kept elsewhere.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(self.start..).unwrap_or_default()
-    }
-
-    /// Makes room for so many bytes that were kept elsewhere; they replace what is there.
-    pub fn restore(&mut self, len: usize) -> &mut [u8] {
-        self.clear();
-        self.bytes.resize(len, 0);
-        &mut self.bytes
-    }
-
-    /// Cuts off the last record if it is not whole. `Err` tells how many bytes the first
-    /// one has, if not even that is whole; `None` if it is no record at all.
-    pub fn trim(&mut self) -> Result<(), Option<usize>> {
-        let mut whole = self.start;
-        while let Some(entry) = Entry::parse(&self.bytes[whole..]) {
-            if !self.bytes[whole + FRONT..].first_chunk().is_some_and(header_crc_holds) {
-                return Err(None);
-            }
-            if self.bytes.len() < whole + entry.size {
-                break;
-            }
-            whole += entry.size;
-        }
-        if whole > self.start {
-            self.bytes.truncate(whole);
-            return Ok(());
-        }
-        let head = self.bytes.get(self.start + FRONT..).and_then(<[u8]>::first_chunk);
-        let head = head.filter(|head| header_crc_holds(head)).ok_or(None)?;
-        Err(Some(FRONT + HEADER_LEN + Sealed::parse(head).length as usize + BACK))
     }
 }
 
@@ -316,7 +173,7 @@ impl Lane {
         while let Some(run) = self.after.pop() {
             let header = run.header(self.key);
             let room = self.room(DROPPED_SIZE, spare);
-            room.extend_from_slice(&run.ticket.to_le_bytes());
+            room.extend_from_slice(&(run.ticket | RUN).to_le_bytes());
             room.extend_from_slice(
                 &header.encode((run.count >> 32) as u32, run.count as u32),
             );
@@ -349,7 +206,7 @@ impl Lane {
         }
         let Some(block) = self.blocks.front() else { return };
         let Some(entry) = Entry::parse(&block.bytes[block.start..]) else { return };
-        if entry.is_run() {
+        if entry.is_run {
             let run = Dropped::parse(&entry);
             self.say(&run, chunk, stage);
         } else {
@@ -389,7 +246,7 @@ impl Lane {
     pub(super) fn drop_first(&mut self, spare: &mut Spare) -> Option<u64> {
         loop {
             let entry = self.first()?;
-            let (size, is_run) = (entry.size, entry.is_run());
+            let (size, is_run) = (entry.size, entry.is_run);
             let run = if is_run { Dropped::parse(&entry) } else { Dropped::of(&entry) };
             self.forget_first(size, spare);
             let joined = self.before.back_mut().is_some_and(|last| last.append(&run));
@@ -408,7 +265,7 @@ impl Lane {
     pub(super) fn drop_last(&mut self, spare: &mut Spare) -> Option<u64> {
         loop {
             let entry = self.last()?;
-            let (size, is_run) = (entry.size, entry.is_run());
+            let (size, is_run) = (entry.size, entry.is_run);
             let run = if is_run { Dropped::parse(&entry) } else { Dropped::of(&entry) };
             self.forget_last(size, spare);
             self.put_after(run);
@@ -421,7 +278,7 @@ impl Lane {
 
     /// Takes note of a record that is dropped instead of being put at the end.
     pub(super) fn refuse(&mut self, ticket: u64, record: &Record<'_>) -> u64 {
-        let entry = Entry { ticket, record: *record, length: 0, size: 0 };
+        let entry = Entry { ticket, record: *record, length: 0, size: 0, is_run: false };
         let run = Dropped::of(&entry);
         // The latest is the first: this one is later than all.
         let joined = self.after.first_mut().is_some_and(|last| last.append(&run));

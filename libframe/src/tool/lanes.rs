@@ -8,7 +8,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
-use super::lane::{Chunk, Lane, Spare, size_of};
+use super::chunk::{Chunk, size_of};
+use super::lane::{Lane, Spare};
 use crate::wire::{Kind, Record};
 
 /// What is taken at once, unless a single record is longer.
@@ -447,7 +448,3 @@ enum Room {
     /// None for the record that it was looked for.
     NotForThis,
 }
-
-#[cfg(test)]
-#[path = "lanes_tests.rs"]
-mod tests;

@@ -16,8 +16,8 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::account::Account;
 use super::backlog::{Backlog, Bell, Manner};
+use super::chunk::Chunk;
 use super::consumer::Ended;
-use super::lane::Chunk;
 use super::lanes::Put;
 use super::output::{Output, Stdout};
 use super::signal::poll_until;

@@ -1,10 +1,12 @@
 //! What lanes promise, tried with all that may come in any order.
 
-use proptest::prelude::*;
+#![cfg(feature = "tool")]
+#![allow(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
 
-use super::*;
-use crate::payload::{Gap, Payload as _};
-use crate::wire::Header;
+use libframe::payload::{Gap, Payload as _};
+use libframe::tool::{Chunk, Full, Lanes, Limits, Put};
+use libframe::wire::{Header, Kind, Record};
+use proptest::prelude::*;
 
 fn header(kind: Kind, stream: u16, seq: u64, time: i64) -> Header {
     Header { kind, flags: 0, stream, session: 0, seq, time, sent: 0 }
@@ -16,6 +18,10 @@ fn lanes(bytes: u64, full: Full) -> Lanes {
 
 fn put(lanes: &mut Lanes, stream: u16, seq: u64) -> Put {
     lanes.put(&Record::new(header(Kind::DATA, stream, seq, seq as i64), &[7; 40]))
+}
+
+fn accept(lanes: &mut Lanes, stream: u16, seq: u64) {
+    assert_eq!(put(lanes, stream, seq), Put::Done);
 }
 
 /// What comes out: kind, stream, first number, and how many samples it is about.
@@ -63,7 +69,7 @@ fn equal_streams_keep_equal_shares() {
     for full in [Full::DropOldest, Full::DropNewest] {
         let mut lanes = lanes(20_000, full);
         for seq in 0..1000 {
-            (1..=4).for_each(|stream| drop(put(&mut lanes, stream, seq)));
+            (1..=4).for_each(|stream| accept(&mut lanes, stream, seq));
         }
         let all = take_all(&mut lanes);
         let kept = |s| all.iter().filter(|e| e.1 == s && e.0 == Kind::DATA).count();
@@ -76,13 +82,13 @@ fn equal_streams_keep_equal_shares() {
 #[test]
 fn the_oldest_make_room_in_their_place_and_the_newest_in_theirs() {
     let mut oldest = lanes(1020, Full::DropOldest);
-    (0..15).for_each(|seq| drop(put(&mut oldest, 1, seq)));
+    (0..15).for_each(|seq| accept(&mut oldest, 1, seq));
     let all = take_all(&mut oldest);
     assert_eq!((all[0].0, all[0].2, all[0].3), (Kind::GAP, 0, 6));
     assert_eq!((all[1].2, all.last().unwrap().2, oldest.lost()), (6, 14, 6));
 
     let mut newest = lanes(1020, Full::DropNewest);
-    (0..15).for_each(|seq| drop(put(&mut newest, 1, seq)));
+    (0..15).for_each(|seq| accept(&mut newest, 1, seq));
     assert_eq!(take_all(&mut newest).last().unwrap().2, 9, "the gap is told later");
     put(&mut newest, 1, 15);
     let rest = take_all(&mut newest);
@@ -94,12 +100,12 @@ fn the_oldest_make_room_in_their_place_and_the_newest_in_theirs() {
 fn a_limit_of_records_or_of_time_counts_too() {
     let limits = Limits { bytes: 1 << 20, records: Some(10), time: None };
     let mut by_records = Lanes::new(limits, Full::DropOldest, "test");
-    (0..15).for_each(|seq| drop(put(&mut by_records, 1, seq)));
+    (0..15).for_each(|seq| accept(&mut by_records, 1, seq));
     assert_eq!((by_records.records(), by_records.lost()), (10, 5));
 
     let limits = Limits { bytes: 1 << 20, records: None, time: Some(100) };
     let mut by_time = Lanes::new(limits, Full::DropOldest, "test");
-    (0..500).for_each(|seq| drop(put(&mut by_time, 1, seq)));
+    (0..500).for_each(|seq| accept(&mut by_time, 1, seq));
     // A second stream has a time of its own.
     put(&mut by_time, 2, 499);
     assert_eq!((by_time.records(), by_time.lost()), (102, 399));
@@ -131,6 +137,18 @@ fn records_without_samples_are_never_dropped() {
         let came = all.iter().filter(|entry| entry.0 == Kind::EVENT).count() as u64;
         assert_eq!(came, events);
         assert!((20..30).contains(&came), "they fill what there is, no more: {came}");
+    }
+}
+
+#[test]
+fn kinds_that_nobody_knows_come_out_as_they_were() {
+    let mut lanes = lanes(10_000, Full::DropOldest);
+    for kind in (0..=255).map(Kind).filter(|kind| kind.name().is_none()) {
+        let record = Record::new(header(kind, 1, 5, 6), b"strange");
+        assert_eq!(lanes.put(&record), Put::Done);
+        let mut chunk = Chunk::default();
+        lanes.take(&mut chunk);
+        assert_eq!(chunk.records().collect::<Vec<_>>(), [record]);
     }
 }
 
@@ -207,7 +225,8 @@ proptest! {
                 came.extend(got);
             }
             sent.push((header.kind, header.stream, header.seq, record.samples(), time));
-            let longest = size_of(&record) as u64;
+            // A ticket before it, its length behind it.
+            let longest = record.wire_len() as u64 + 12;
             prop_assert!(lanes.bytes() <= limit.max(longest) + limit, "{}", lanes.bytes());
             if let Some(n) = records {
                 prop_assert!(lanes.records() <= n);
