@@ -8,11 +8,11 @@ use framepipe_tests::{Scratch, binary, pipe};
 use crate::to_h5::{Frames, expect_whole, h5py};
 
 /// A file system of this many MiB on a folder, which is gone with this.
-struct Small<'a>(&'a Scratch);
+pub(crate) struct Small<'a>(&'a Scratch);
 
 impl<'a> Small<'a> {
     /// `None`, loudly, where mounting is not allowed.
-    fn mount(at: &'a Scratch, mib: u32) -> Option<Small<'a>> {
+    pub(crate) fn mount(at: &'a Scratch, mib: u32) -> Option<Small<'a>> {
         let options = format!("size={mib}m");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&at.0);

@@ -12,8 +12,15 @@ const LIMIT: u64 = 32 * MIB;
 /// What a report may take: it is made when all is over, of what is known of all streams.
 const REPORT_LIMIT: u64 = 96 * MIB;
 
+/// What a stage that queues may take: its queue, and records on both sides of it.
+const QUEUE_LIMIT: u64 = LIMIT + 4 * MIB + 2 * 24 * MIB;
+
 fn limit(tool: &str) -> u64 {
-    if tool.starts_with("jitter-report") { REPORT_LIMIT } else { LIMIT }
+    match tool {
+        tool if tool.starts_with("jitter-report") => REPORT_LIMIT,
+        tool if tool.contains("--queue ") => QUEUE_LIMIT,
+        _ => LIMIT,
+    }
 }
 
 /// Every reader, with arguments that make it hold as much as it can.
@@ -25,6 +32,11 @@ const READERS: &[&str] = &[
     "batch-frames --split",
     "calibrate-frames --gain 2 --tare 1h --all",
     "repair-frames -q",
+    "queue-frames --queue 4MiB",
+    "queue-frames --queue 4MiB --overflow drop-oldest",
+    "thin-frames --rate 1000000",
+    "thin-frames --queue 4MiB --newest",
+    "thin-frames --queue 4MiB --adapt",
     "inspect-frames",
     "jitter-report",
     "to-text --bytes 100000000",

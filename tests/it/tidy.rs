@@ -176,12 +176,16 @@ fn architecture_names_every_module_of_libframe() {
 #[test]
 fn options_are_spelled_alike_in_all_tools() {
     // The long options that more than one tool may define, each with its one meaning.
-    // --rate is samples a second: those to make, or those that must have come.
+    // --rate is samples a second: those to make, to pass on at most, or that must have come.
+    // --high and --low are watermarks of what waits, each in the measure of its tool.
     let shared = [
         "--end",
         "--format",
         "--help",
+        "--high",
+        "--low",
         "--map",
+        "--min-free",
         "--rate",
         "--start",
         "--stream",

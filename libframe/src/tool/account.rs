@@ -70,6 +70,15 @@ impl Account {
         other.losses.into_iter().for_each(|(name, loss)| self.add_loss(name, loss));
     }
 
+    /// Takes what is said of samples from the account of what went out, where this stage
+    /// dropped some of what came. What had been lost before is in both.
+    pub(super) fn replace_samples(&mut self, written: Account) {
+        self.samples = written.samples;
+        self.lost = written.lost;
+        self.unknown = written.unknown;
+        self.losses = written.losses;
+    }
+
     pub(super) fn add_damage(&mut self, damage: &Damage) {
         if damage.cause == Cause::Late {
             self.late_bytes += damage.bytes;

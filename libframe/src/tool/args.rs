@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use clap::{Args, Command, FromArgMatches as _, Parser, ValueEnum};
+use clap::{Arg, Args, Command, FromArgMatches as _, Parser, ValueEnum};
 
 use super::page;
 use super::queue::Overflow;
@@ -14,6 +14,10 @@ use crate::clock::SECOND;
 pub(super) enum Role {
     Source,
     Filter,
+    /// A filter with a queue between it and stdout.
+    QueueingFilter,
+    /// A filter that is about its queue.
+    Queue,
     Sink,
     /// A sink whose destination may stall.
     Recorder,
@@ -137,7 +141,8 @@ fn command<A: Parser>(role: Role) -> Command {
     let unfit: &[&str] = match role {
         Role::Source => &["max_record"],
         Role::Filter | Role::Sink | Role::TextSink => &["queue", "overflow"],
-        Role::Recorder => &["overflow"],
+        Role::Recorder | Role::QueueingFilter => &["overflow"],
+        Role::Queue => &[],
         Role::Device => &["idle", "max_loss", "meta", "max_record", "queue", "overflow"],
         Role::Command => &[
             "count",
@@ -167,11 +172,25 @@ fn command<A: Parser>(role: Role) -> Command {
             let help = "How much input may wait while the disk or the peer stalls";
             command = command.mut_arg(&id, |arg| arg.default_value("32MiB").help(help));
         }
+        if role == Role::Queue {
+            command = command.mut_arg(&id, of_queue);
+        }
         if unfit.contains(&id.as_str()) {
             command = command.mut_arg(&id, |arg| arg.hide(true));
         }
     }
     command
+}
+
+/// What is different where the queue is what the tool is for.
+fn of_queue(arg: Arg) -> Arg {
+    match arg.get_id().as_str() {
+        "queue" => arg.default_value("64MiB"),
+        "overflow" => arg.value_parser(Overflow::parse).help(
+            "What to do when it is full: block, drop-oldest, drop-newest, spill:DIR",
+        ),
+        _ => arg,
+    }
 }
 
 /// The name the program was started under.

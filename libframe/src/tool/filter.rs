@@ -7,12 +7,15 @@ use anyhow::Result;
 use clap::Parser;
 
 use super::account::Account;
-use super::args::Role;
+use super::args::{Common, Role};
+use super::backlog::Backlog;
 use super::consumer::{Consumer, Ended};
 use super::exit;
 use super::input::Input;
 use super::origin::Origin;
+use super::outlet::{Outlet, Queued};
 use super::output::{Output, Stdout};
+use super::queue::Overflow;
 use super::signal::Stop;
 use super::stage::Identity;
 use super::status::{Counters, Status};
@@ -32,8 +35,17 @@ pub trait Filter: Sized {
     /// The command line.
     type Args: Parser;
 
+    /// What the user may say about a queue between the tool and stdout.
+    const QUEUE: Queue = Queue::None;
+
     /// Checks the arguments and acquires what the tool needs.
     fn open(args: Self::Args) -> Result<Self>;
+
+    /// What is to wait between the tool and stdout, which a thread of its own then writes.
+    /// Called once, after [`Filter::open`].
+    fn backlog(&mut self, _room: &Room) -> Result<Option<Arc<dyn Backlog>>> {
+        Ok(None)
+    }
 
     /// The files to read instead of stdin, if the command line names any.
     fn files(_args: &Self::Args) -> Vec<std::path::PathBuf> {
@@ -44,6 +56,7 @@ pub trait Filter: Sized {
     fn origin(args: &Self::Args) -> Result<Origin> {
         Origin::files(Self::files(args))
     }
+
     /// Learns how it may speak; called once, after [`Filter::open`].
     fn voice(&mut self, _voice: Voice) {}
 
@@ -84,9 +97,36 @@ pub trait Filter: Sized {
     }
 }
 
+/// What the user may say about a filter's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// Nothing: it has none.
+    None,
+    /// `--queue`, how long it may become.
+    Size,
+    /// Also `--overflow`, what happens then.
+    Overflow,
+}
+
+/// What the user said about a filter's queue.
+#[derive(Clone, Debug)]
+pub struct Room {
+    /// How many bytes may wait.
+    pub bytes: u64,
+    /// What to do when there are more.
+    pub overflow: Overflow,
+    /// How the stage speaks, and what it is called.
+    pub voice: Voice,
+}
+
 /// Runs a filter from stdin to stdout.
 pub fn filter<F: Filter>() -> ExitCode {
-    exit::start(Role::Filter, |args: F::Args, common, account| {
+    let role = match F::QUEUE {
+        Queue::None => Role::Filter,
+        Queue::Size => Role::QueueingFilter,
+        Queue::Overflow => Role::Queue,
+    };
+    exit::start(role, |args: F::Args, common, account| {
         let clock = Clock::system();
         let stop = Stop::at_signal(&clock, None)?;
         let counters = Arc::new(Counters::default());
@@ -94,22 +134,45 @@ pub fn filter<F: Filter>() -> ExitCode {
         let input = Input::new(origin, stop, common, &counters, &clock);
         let out = Stdout::open(&counters, &clock)?;
         let mut filter = F::open(args)?;
-        filter.voice(Voice::new(common));
-        let status = Status::start(common, Role::Filter, &counters, &clock)?;
-        let mut stage = FilterStage { filter, out, identity: Identity::new(common) };
-        input.run(&mut stage, account)?;
+        let voice = Voice::new(common);
+        filter.voice(voice.clone());
+        let (bytes, overflow) = (common.queue, common.overflow.clone());
+        let backlog = filter.backlog(&Room { bytes, overflow, voice })?;
+        let status = Status::start(common, role, &counters, &clock)?;
+        let filter = match backlog {
+            None => run(filter, out, input, common, account),
+            Some(backlog) => {
+                let out = Queued::start(backlog, out, &counters, &clock)?;
+                run(filter, out, input, common, account)
+            }
+        };
         drop(status);
-        stage.filter.close(account)
+        filter?.close(account)
     })
 }
 
-struct FilterStage<F> {
+fn run<F: Filter>(
     filter: F,
-    out: Stdout,
+    out: impl Outlet,
+    input: Input,
+    common: &Common,
+    account: &mut Account,
+) -> Result<F> {
+    let mut stage = FilterStage { filter, out, identity: Identity::new(common) };
+    input.run(&mut stage, account)?;
+    if let Some(written) = stage.out.close()? {
+        account.replace_samples(written);
+    }
+    Ok(stage.filter)
+}
+
+struct FilterStage<F, O> {
+    filter: F,
+    out: O,
     identity: Identity,
 }
 
-impl<F: Filter> FilterStage<F> {
+impl<F: Filter, O: Outlet> FilterStage<F, O> {
     /// Every stage adds itself to each announcement of the session.
     fn join_session(&mut self, record: Record<'_>) -> Result<()> {
         match Session::from_bytes(record.payload) {
@@ -124,7 +187,7 @@ impl<F: Filter> FilterStage<F> {
     }
 }
 
-impl<F: Filter> Consumer for FilterStage<F> {
+impl<F: Filter, O: Outlet> Consumer for FilterStage<F, O> {
     #[inline]
     fn record(&mut self, record: Record<'_>, catalog: &Catalog) -> Result<()> {
         match record.header.kind {
@@ -149,11 +212,11 @@ impl<F: Filter> Consumer for FilterStage<F> {
     }
 
     fn end_session(&mut self, ended: &Ended<'_>) -> Result<()> {
-        self.out.end(ended.session, ended.time, ended.reason)
+        self.out.end(ended)
     }
 
     fn stats(&mut self, session: u32, time: i64, stats: &Stats) -> Result<()> {
-        self.out.send_payload(session, 0, time, stats)
+        self.out.stats(session, time, stats)
     }
 
     fn idle(&mut self) -> Result<()> {

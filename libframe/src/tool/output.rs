@@ -79,6 +79,17 @@ impl Stdout {
         self.now = now;
     }
 
+    /// Where it goes.
+    pub(super) fn file(&self) -> &File {
+        self.writer.get_ref()
+    }
+
+    /// Leaves room for one write only in a pipe: it can then be written to when all before
+    /// was read.
+    pub(super) fn narrow(&self) {
+        narrow(self.file());
+    }
+
     /// Sends a typed payload on behalf of the session.
     pub(super) fn send_payload<P: Payload>(
         &mut self,
@@ -196,6 +207,17 @@ fn widen(file: &File) {
 
 #[cfg(not(target_os = "linux"))]
 fn widen(_file: &File) {}
+
+/// The smallest a pipe can be is a page. Where it cannot be made so small, its readers only
+/// are a little less up to date.
+#[cfg(target_os = "linux")]
+fn narrow(file: &File) {
+    rustix::pipe::fcntl_setpipe_size(file, rustix::param::page_size())
+        .unwrap_or_default();
+}
+
+#[cfg(not(target_os = "linux"))]
+fn narrow(_file: &File) {}
 
 /// stdout as a place for text, for the tools whose product that is.
 ///

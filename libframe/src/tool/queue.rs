@@ -5,6 +5,7 @@
 //! back in one buffer; the writer swaps it for an empty one, so that nothing is copied
 //! or allocated per record.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::payload::{Gap, Payload as _, Reason};
 use crate::wire::{HEADER_LEN, Header, Kind, Record, Sealed};
 
 /// What to do when a queue is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Overflow {
     /// Let the device wait
     Block,
@@ -26,6 +27,23 @@ pub enum Overflow {
     DropOldest,
     /// Drop what does not fit
     DropNewest,
+    /// Put it in a file in this folder, for a while. Not for devices.
+    #[value(skip)]
+    Spill(PathBuf),
+}
+
+impl Overflow {
+    /// Reads the policy of a queue that may spill.
+    pub(super) fn parse(text: &str) -> Result<Overflow, String> {
+        match text.split_once(':') {
+            Some(("spill", folder)) if !folder.is_empty() => {
+                Ok(Overflow::Spill(folder.into()))
+            }
+            _ => Overflow::from_str(text, false).map_err(|_| {
+                "say block, drop-oldest, drop-newest or spill:FOLDER".into()
+            }),
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -138,7 +138,8 @@ impl Writer {
         let session = identity.new_session(&clock);
         let tag = crc::crc32c(session.uuid.as_bytes());
         let capacity = common.queue as usize;
-        let queue = Queue::new(capacity, common.overflow, &identity.name, tag, &counters);
+        let queue =
+            Queue::new(capacity, common.overflow.clone(), &identity.name, tag, &counters);
         let now = clock.now();
         Writer {
             out,

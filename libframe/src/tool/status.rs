@@ -6,8 +6,8 @@
 
 use std::io::{self, IsTerminal as _};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::fs::FileType;
 
 use super::args::{Common, Role, StatusFormat};
+use super::backlog::Backlog;
 use super::signal::{self, poll_until};
 use crate::clock::{Clock, SECOND};
 use crate::payload::Flow;
@@ -85,6 +86,21 @@ pub(super) struct Counters {
     /// Bytes that wait in the queue, and the most since the last STATS.
     pub(super) queued: Count,
     pub(super) deepest: Count,
+    /// What waits for stdout, where that is a tool's own.
+    pub(super) backlog: OnceLock<Arc<dyn Backlog>>,
+}
+
+impl Counters {
+    /// Bytes that wait now.
+    fn waiting(&self) -> u64 {
+        self.backlog.get().map_or(self.queued.get(), |backlog| backlog.bytes())
+    }
+
+    /// Samples that this stage or those before it know to be missing.
+    fn missing(&self) -> u64 {
+        let dropped = self.backlog.get().map_or(0, |backlog| backlog.lost());
+        self.lost.get() + self.told.get() + dropped
+    }
 }
 
 /// The thread that reports.
@@ -145,7 +161,11 @@ fn is_last(role: Role) -> bool {
         Role::TextSink | Role::Device => {
             !stdout.is_terminal() && kind != Ok(FileType::Fifo)
         }
-        Role::Source | Role::Filter | Role::Command => kind != Ok(FileType::Fifo),
+        Role::Source
+        | Role::Filter
+        | Role::QueueingFilter
+        | Role::Queue
+        | Role::Command => kind != Ok(FileType::Fifo),
     }
 }
 
@@ -243,8 +263,8 @@ impl View {
             input,
             output,
             rate: (shown.samples - before.samples) as f64 / seconds,
-            lost: counters.lost.get() + counters.told.get(),
-            queued: counters.queued.get(),
+            lost: counters.missing(),
+            queued: counters.waiting(),
         }
     }
 
@@ -269,7 +289,12 @@ impl View {
             Role::Source | Role::Sink | Role::Recorder => {
                 format!("\x1b[31m●\x1b[0m {text}")
             }
-            Role::Filter | Role::TextSink | Role::Device | Role::Command => text,
+            Role::Filter
+            | Role::QueueingFilter
+            | Role::Queue
+            | Role::TextSink
+            | Role::Device
+            | Role::Command => text,
         }
     }
 

@@ -15,6 +15,11 @@ impl Voice {
         Voice { name: common.name(), quiet: common.quiet, verbose: common.verbose }
     }
 
+    /// What the stage is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Says something, unless asked to be quiet.
     pub fn tell(&self, text: &str) {
         if !self.quiet {

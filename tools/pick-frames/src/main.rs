@@ -1,7 +1,6 @@
 //! Keep some streams, channels, times, or every Nth sample.
 
 mod channels;
-mod thinning;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -12,11 +11,12 @@ use libframe::batch::{Builder, Sample, Samples};
 use libframe::catalog::Catalog;
 use libframe::payload::{Gap, Payload as _, Session};
 use libframe::schema::Stream;
-use libframe::tool::{self, Ended, Filter, Instant, Output, Patterns, TimeRange};
+use libframe::tool::{
+    self, Ended, Filter, Instant, Output, Patterns, Thinning, TimeRange,
+};
 use libframe::wire::{Header, Kind, Record};
 
 use crate::channels::Channels;
-use crate::thinning::Thinning;
 
 /// What is kept of a long batch is sent in several, so that memory does not depend on it.
 const MAX_BATCH: usize = 1 << 20;
@@ -319,20 +319,15 @@ impl Pick {
         if held == Some(true) || !self.range.holds(header.session, header.time) {
             return Ok(());
         }
-        let Ok(mut gap) = Gap::from_bytes(record.payload) else {
+        let Ok(gap) = Gap::from_bytes(record.payload) else {
             return out.send(record);
         };
-        if self.thinning.0 == 1 || gap.count.is_none() {
+        if self.thinning.0 == 1 {
             return out.send(record);
         }
-        let (first, next) =
-            (self.thinning.number(gap.first), self.thinning.number(gap.next()));
-        if first == next {
-            return Ok(());
-        }
-        gap.first = first;
-        gap.count = Some(next - first);
-        out.send(Record::new(Header { seq: next, ..header }, &gap.to_bytes()))
+        let Some(gap) = self.thinning.gap(gap) else { return Ok(()) };
+        let header = Header { seq: gap.next(), ..header };
+        out.send(Record::new(header, &gap.to_bytes()))
     }
 }
 

@@ -1,17 +1,30 @@
-//! Every Nth sample, and what that makes of sequence numbers.
+//! Every Nth sample, and what that makes of sequence numbers: as `pick-frames` and
+//! `thin-frames` count them.
+
+use crate::payload::Gap;
 
 /// Keeps the samples whose number N divides, and numbers them anew.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Thinning(pub(crate) u64);
+pub struct Thinning(pub u64);
 
 impl Thinning {
-    pub(crate) fn keeps(self, seq: u64) -> bool {
+    /// Whether the sample of this number is kept.
+    pub fn keeps(self, seq: u64) -> bool {
         seq.is_multiple_of(self.0)
     }
 
     /// The new number of the sample `seq`, or of the first kept one after it.
-    pub(crate) fn number(self, seq: u64) -> u64 {
+    pub fn number(self, seq: u64) -> u64 {
         seq.div_ceil(self.0)
+    }
+
+    /// What is missing of the kept samples where these are; `None` if that is nothing. An
+    /// unknown number stays unknown.
+    pub fn gap(self, gap: Gap) -> Option<Gap> {
+        let first = self.number(gap.first);
+        let Some(count) = gap.count else { return Some(Gap { first, ..gap }) };
+        let next = self.number(gap.first.saturating_add(count));
+        (first < next).then_some(Gap { first, count: Some(next - first), ..gap })
     }
 }
 
