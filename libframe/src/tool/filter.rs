@@ -1,5 +1,6 @@
 //! `main` for a tool that reads records and writes records.
 
+use std::os::fd::BorrowedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::decoder::Damage;
 use crate::payload::{Payload as _, Session, Stats};
-use crate::wire::{Kind, Record};
+use crate::wire::{Header, Kind, Record};
 
 /// A tool that reads records and writes records.
 ///
@@ -31,6 +32,11 @@ use crate::wire::{Kind, Record};
 pub trait Filter: Sized {
     /// The command line.
     type Args: Parser;
+
+    /// Whether what comes out are sessions that the tool opens itself. It then sees records
+    /// of every kind but END, as a sink does: SESSION with this stage in it, and this
+    /// stage's STATS too. Nothing is passed on for it.
+    const OPENS_SESSIONS: bool = false;
 
     /// Checks the arguments and acquires what the tool needs.
     fn open(args: Self::Args) -> Result<Self>;
@@ -66,6 +72,12 @@ pub trait Filter: Sized {
     /// Called when the deadline has passed, whether input comes or not.
     fn tick(&mut self, _now: i64, _out: &mut impl Output) -> Result<()> {
         Ok(())
+    }
+
+    /// A descriptor to wait for beside the input. When it is readable, the deadline should
+    /// have passed.
+    fn watch(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 
     /// Takes note of input that could not be read.
@@ -111,15 +123,23 @@ struct FilterStage<F> {
 
 impl<F: Filter> FilterStage<F> {
     /// Every stage adds itself to each announcement of the session.
-    fn join_session(&mut self, record: Record<'_>) -> Result<()> {
+    fn join_session(&mut self, record: Record<'_>, catalog: &Catalog) -> Result<()> {
         match Session::from_bytes(record.payload) {
             Ok(mut session) => {
                 self.filter.session(record.header.session, &session);
                 self.identity.join(&mut session);
-                self.out.send(Record::new(record.header, &session.to_bytes()))
+                self.pass(Record::new(record.header, &session.to_bytes()), catalog)
             }
             // Readable or not, it is the user's.
-            Err(_) => self.out.send(record),
+            Err(_) => self.pass(record, catalog),
+        }
+    }
+
+    /// Passes on what the runtime takes care of, unless the tool does.
+    fn pass(&mut self, record: Record<'_>, catalog: &Catalog) -> Result<()> {
+        match F::OPENS_SESSIONS {
+            true => self.filter.record(record, catalog, &mut self.out),
+            false => self.out.send(record),
         }
     }
 }
@@ -135,8 +155,8 @@ impl<F: Filter> Consumer for FilterStage<F> {
             Kind::GAP if record.header.stream != 0 => {
                 self.filter.record(record, catalog, &mut self.out)
             }
-            Kind::SESSION => self.join_session(record),
-            _ => self.out.send(record),
+            Kind::SESSION => self.join_session(record, catalog),
+            _ => self.pass(record, catalog),
         }
     }
 
@@ -149,11 +169,22 @@ impl<F: Filter> Consumer for FilterStage<F> {
     }
 
     fn end_session(&mut self, ended: &Ended<'_>) -> Result<()> {
-        self.out.end(ended.session, ended.time, ended.reason)
+        match F::OPENS_SESSIONS {
+            true => Ok(()),
+            false => self.out.end(ended.session, ended.time, ended.reason),
+        }
     }
 
-    fn stats(&mut self, session: u32, time: i64, stats: &Stats) -> Result<()> {
-        self.out.send_payload(session, 0, time, stats)
+    fn stats(
+        &mut self,
+        session: u32,
+        time: i64,
+        stats: &Stats,
+        catalog: &Catalog,
+    ) -> Result<()> {
+        let (kind, sent) = (Kind::STATS, self.out.now());
+        let header = Header { kind, flags: 0, stream: 0, session, seq: 0, time, sent };
+        self.pass(Record::new(header, &stats.to_bytes()), catalog)
     }
 
     fn idle(&mut self) -> Result<()> {
@@ -170,5 +201,9 @@ impl<F: Filter> Consumer for FilterStage<F> {
 
     fn deadline(&self) -> Option<i64> {
         self.filter.deadline()
+    }
+
+    fn watch(&self) -> Option<BorrowedFd<'_>> {
+        self.filter.watch()
     }
 }

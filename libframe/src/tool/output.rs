@@ -14,7 +14,7 @@ use crate::batch::{Sample, data_record};
 use crate::clock::Clock;
 use crate::io::RecordWriter;
 use crate::ledger::SessionLedger;
-use crate::payload::{Gap, Payload};
+use crate::payload::{End, Gap, Payload};
 use crate::wire::{FLAG_DEVICE_TIME, Header, Kind, Record};
 
 /// Where a filter puts its records.
@@ -30,6 +30,9 @@ pub trait Output {
         self.send(data_record(header, sample, &mut Vec::new()))
     }
 
+    /// Ends a session that the tool opened itself: END, with the totals of what was sent.
+    fn end(&mut self, session: u32, time: i64, reason: &str) -> Result<()>;
+
     /// The time that records get as `sent`.
     fn now(&self) -> i64;
 }
@@ -41,6 +44,14 @@ impl Output for Vec<(Header, Vec<u8>)> {
 
     fn send(&mut self, record: Record<'_>) -> Result<()> {
         self.push((record.header, record.payload.to_vec()));
+        Ok(())
+    }
+
+    fn end(&mut self, session: u32, time: i64, reason: &str) -> Result<()> {
+        let end = End { streams: Vec::new(), reason: reason.into() };
+        let (kind, sent) = (Kind::END, 0);
+        let header = Header { kind, flags: 0, stream: 0, session, seq: 0, time, sent };
+        self.push((header, end.to_bytes()));
         Ok(())
     }
 }
@@ -90,14 +101,6 @@ impl Stdout {
         let (kind, sent) = (P::KIND, self.now);
         let header = Header { kind, flags: 0, stream, session, seq: 0, time, sent };
         self.send(Record::new(header, &payload.to_bytes()))
-    }
-
-    /// Writes END with the totals of what was sent, and forgets the session.
-    pub(super) fn end(&mut self, session: u32, time: i64, reason: &str) -> Result<()> {
-        let end = self.ledger(session).end(reason);
-        self.send_payload(session, 0, time, &end)?;
-        self.sessions.retain(|(tag, _)| *tag != session);
-        Ok(())
     }
 
     pub(super) fn flush(&mut self) -> Result<()> {
@@ -180,6 +183,13 @@ impl Output for Stdout {
             .write_pieces(&front.header, front.payload, sample.bytes)
             .map_err(stdout_error)
             .context("stdout")
+    }
+
+    fn end(&mut self, session: u32, time: i64, reason: &str) -> Result<()> {
+        let end = self.ledger(session).end(reason);
+        self.send_payload(session, 0, time, &end)?;
+        self.sessions.retain(|(tag, _)| *tag != session);
+        Ok(())
     }
 }
 
