@@ -1,0 +1,3 @@
+//! Put events in: from keys, lines on a FIFO, signals, or times.
+
+fn main() {}
