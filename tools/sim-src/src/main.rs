@@ -1,6 +1,5 @@
 //! Make records of simulated devices, with faults if asked.
 
-mod event;
 mod fault;
 mod noise;
 mod picture;
@@ -13,9 +12,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use libframe::clock::SECOND;
-use libframe::tool::{self, Feed};
+use libframe::tool::{self, Feed, Planned};
 
-use crate::event::Planned;
 use crate::fault::Fault;
 use crate::rig::{Next, Pace, Rig};
 use crate::spec::{Defaults, Rate, Spec};

@@ -4,10 +4,9 @@ use anyhow::Result;
 use libframe::batch::{Builder, Sample};
 use libframe::clock::SECOND;
 use libframe::payload::Reason;
-use libframe::tool::{Feed, Raw, Usage};
+use libframe::tool::{Feed, Planned, Raw, Usage};
 use libframe::wire::{FLAG_DEVICE_TIME, Header, Kind, MAX_PAYLOAD};
 
-use crate::event::Planned;
 use crate::fault::{Fault, Faults};
 use crate::noise::{mix, share};
 use crate::signal::Signal;
