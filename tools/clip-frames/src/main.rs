@@ -26,11 +26,9 @@ use crate::trigger::{Trigger, Triggers};
 const LEAST_MEMORY: u64 = 64 << 10;
 
 const EXAMPLES: &str = "Examples:
-  sim-src glove camera --event hit@1s --duration 2s \\
-  | clip-frames --on hit --pre 500ms --post 500ms | to-h5 'clip_%03c.h5'
+  sim-src glove camera --event hit@1s --duration 2s | clip-frames --on hit | to-h5 'clip_%03c.h5'
   sim-src sine --duration 3s | clip-frames --when 'sine.0 > 0.5' --for 50ms | to-text
-  sim-src camera --event hit/1s --duration 3s \\
-  | clip-frames --on hit --post 200ms --exec 'to-h5 hit_$FRAMEPIPE_CLIP.h5'";
+  sim-src camera --event hit/1s --duration 3s | clip-frames --on hit --post 200ms --exec 'to-h5 hit_$FRAMEPIPE_CLIP.h5'";
 
 /// Cut out what is around triggers, each clip as a session of its own.
 #[derive(Parser)]

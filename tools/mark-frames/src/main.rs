@@ -20,8 +20,7 @@ use crate::terminal::Terminal;
 
 const EXAMPLES: &str = "Examples:
   sim-src sine --duration 2s | mark-frames --event trial/500ms | to-text -k event
-  sim-src sine --duration 1s | mark-frames --fifo marks > session.frames & \\
-  sleep 0.5; echo 'hit 5' > marks; wait";
+  mkfifo marks; sim-src --duration 1s | mark-frames --fifo marks > x.frames & echo hit 5 > marks; wait";
 
 /// Put events in: from keys, lines on a FIFO, signals, or times.
 ///
