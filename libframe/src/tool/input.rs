@@ -97,6 +97,8 @@ impl Input {
                 }
                 Fill::Bytes => {
                     last = self.books.look_at_clock();
+                    // What was read is sent at this time, not at that before the wait.
+                    consumer.tick(last)?;
                     let arrival = self.reader.get_ref().arrival();
                     arrival.into_iter().for_each(|time| self.books.arrived(time));
                 }

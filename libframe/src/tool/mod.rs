@@ -63,7 +63,7 @@ pub use self::exit::Usage;
 pub use self::feed::{Feed, Missing, Raw};
 pub use self::filter::{Filter, filter};
 pub use self::origin::{Origin, Remark, Supply};
-pub use self::output::{Output, TextOut};
+pub use self::output::{Output, RecordOut, TextOut};
 pub use self::patterns::Patterns;
 pub use self::planned::Planned;
 pub use self::queue::Overflow;

@@ -57,9 +57,14 @@ impl Output for Vec<(Header, Vec<u8>)> {
 }
 
 /// stdout as a place for records.
+pub(super) type Stdout = RecordOut<File>;
+
+/// A place for records, which keeps the account of what went there.
 #[derive(Debug)]
-pub(super) struct Stdout {
-    writer: RecordWriter<File>,
+pub struct RecordOut<W> {
+    writer: RecordWriter<W>,
+    /// What it is called in messages, if it is stdout.
+    is_stdout: bool,
     /// What was sent of each session that has not ended.
     sessions: Vec<(u32, SessionLedger)>,
     counters: Arc<Counters>,
@@ -68,7 +73,7 @@ pub(super) struct Stdout {
     now: i64,
 }
 
-impl Stdout {
+impl RecordOut<File> {
     pub(super) fn open(counters: &Arc<Counters>, clock: &Clock) -> Result<Stdout> {
         let stdout = io::stdout();
         if stdout.is_terminal() {
@@ -78,15 +83,30 @@ impl Stdout {
         }
         let file = File::from(stdout.as_fd().try_clone_to_owned()?);
         widen(&file);
-        Ok(Stdout {
+        Ok(RecordOut {
             writer: RecordWriter::new(file),
+            is_stdout: true,
             sessions: Vec::new(),
             counters: Arc::clone(counters),
             now: clock.now(),
         })
     }
+}
 
-    pub(super) fn set_now(&mut self, now: i64) {
+impl<W: Write> RecordOut<W> {
+    /// Another place than stdout.
+    pub fn to(writer: W) -> RecordOut<W> {
+        RecordOut {
+            writer: RecordWriter::new(writer),
+            is_stdout: false,
+            sessions: Vec::new(),
+            counters: Arc::default(),
+            now: 0,
+        }
+    }
+
+    /// Sets the time that records get as `sent`.
+    pub fn set_now(&mut self, now: i64) {
         self.now = now;
     }
 
@@ -103,8 +123,17 @@ impl Stdout {
         self.send(Record::new(header, &payload.to_bytes()))
     }
 
-    pub(super) fn flush(&mut self) -> Result<()> {
-        self.writer.flush().map_err(stdout_error).context("stdout")
+    /// Writes what was gathered.
+    pub fn flush(&mut self) -> Result<()> {
+        let written = self.writer.flush();
+        self.told(written)
+    }
+
+    fn told(&self, written: io::Result<()>) -> Result<()> {
+        match self.is_stdout {
+            true => written.map_err(stdout_error).context("stdout"),
+            false => Ok(written?),
+        }
     }
 
     /// Sends a record with one bit flipped: what a source simulates.
@@ -114,7 +143,8 @@ impl Stdout {
         record.encode(&mut bytes);
         let at = bit as usize % (bytes.len() * 8);
         bytes[at / 8] ^= 1 << (at % 8);
-        self.writer.write_bytes(&bytes).map_err(stdout_error).context("stdout")
+        let written = self.writer.write_bytes(&bytes);
+        self.told(written)
     }
 
     /// The account of what was sent of a session.
@@ -158,7 +188,7 @@ impl Stdout {
     }
 }
 
-impl Output for Stdout {
+impl<W: Write> Output for RecordOut<W> {
     fn now(&self) -> i64 {
         self.now
     }
@@ -166,7 +196,8 @@ impl Output for Stdout {
     #[inline]
     fn send(&mut self, record: Record<'_>) -> Result<()> {
         let record = self.book(record);
-        self.writer.write(&record).map_err(stdout_error).context("stdout")
+        let written = self.writer.write(&record);
+        self.told(written)
     }
 
     /// Written from where it lies: a copy of the longest sample would double the memory
@@ -179,10 +210,9 @@ impl Output for Stdout {
         let header = Header { kind, flags: FLAG_DEVICE_TIME, seq, time, ..*header };
         let front = self.book(Record::new(header, &device_time));
         self.counters.output.add(0, sample.bytes.len());
-        self.writer
-            .write_pieces(&front.header, front.payload, sample.bytes)
-            .map_err(stdout_error)
-            .context("stdout")
+        let written =
+            self.writer.write_pieces(&front.header, front.payload, sample.bytes);
+        self.told(written)
     }
 
     fn end(&mut self, session: u32, time: i64, reason: &str) -> Result<()> {

@@ -100,8 +100,7 @@ impl Clip {
     /// Sends the clip's SESSION.
     pub(crate) fn announce(&self, time: i64, out: &mut impl Output) -> Result<()> {
         let (kind, session) = (Kind::SESSION, self.tag);
-        let header =
-            Header { kind, flags: 0, stream: 0, session, seq: 0, time, sent: 0 };
+        let header = Header { kind, flags: 0, stream: 0, session, seq: 0, time, sent: 0 };
         out.send(Record::new(header, &self.session))
     }
 
@@ -271,8 +270,7 @@ impl Clip {
         let value = Value::Text(text.into());
         let event = Event { label: label.into(), value, source: source.into() };
         let (kind, session) = (Kind::EVENT, self.tag);
-        let header =
-            Header { kind, flags: 0, stream: 0, session, seq: 0, time, sent: 0 };
+        let header = Header { kind, flags: 0, stream: 0, session, seq: 0, time, sent: 0 };
         out.send(Record::new(header, &event.to_bytes()))
     }
 
@@ -283,10 +281,7 @@ impl Clip {
 }
 
 /// The samples of a record, if it is known how they lie in it.
-pub(crate) fn parse<'a>(
-    record: &Record<'a>,
-    fixed: Option<bool>,
-) -> Option<Samples<'a>> {
+pub(crate) fn parse<'a>(record: &Record<'a>, fixed: Option<bool>) -> Option<Samples<'a>> {
     let fixed = match record.header.kind {
         Kind::DATA => fixed.unwrap_or_default(),
         _ => fixed?,

@@ -256,14 +256,8 @@ impl Clipper {
             lane.part = Part { description, ..Part::default() };
         }
         let (session, of_session) = (&self.session, self.lanes.of(0));
-        let mut clip = Clip::open(
-            self.clips,
-            trigger,
-            (window, limit),
-            session,
-            of_session,
-            out,
-        )?;
+        let mut clip =
+            Clip::open(self.clips, trigger, (window, limit), session, of_session, out)?;
         self.tell_short(&clip, out)?;
         let mut told = false;
         for (kept, record) in self.ring.iter() {
@@ -398,19 +392,15 @@ impl Clipper {
     }
 
     /// Ends the clip's session. Streams of which nothing came are described in it too.
-    fn finish(
-        &mut self,
-        clip: Clip,
-        reason: &str,
-        out: &mut impl Output,
-    ) -> Result<()> {
+    fn finish(&mut self, clip: Clip, reason: &str, out: &mut impl Output) -> Result<()> {
         for lane in self.lanes.iter_mut() {
             let next = lane.next;
             clip.begin(lane, next, out)?;
         }
         let (number, what, samples) = (clip.number, &clip.trigger.what, clip.samples);
         let length = Millis(clip.window.end - clip.window.begin);
-        let text = format!("clip {number}: {what}: {samples} samples, {length}, {reason}");
+        let text =
+            format!("clip {number}: {what}: {samples} samples, {length}, {reason}");
         self.voice.detail(&text);
         clip.end(reason, out)
     }
@@ -454,12 +444,7 @@ impl Clipper {
     }
 
     /// Says something in the clip, and with `-v` on stderr.
-    fn say(
-        &self,
-        clip: &Clip,
-        note: (&str, &str),
-        out: &mut impl Output,
-    ) -> Result<()> {
+    fn say(&self, clip: &Clip, note: (&str, &str), out: &mut impl Output) -> Result<()> {
         self.voice.detail(&format!("clip {}: {}", clip.number, note.1));
         clip.note(clip.window.end, note, self.name(), out)
     }

@@ -2,11 +2,13 @@
 
 mod clip;
 mod clipper;
+mod exec;
 mod lane;
 mod ring;
 mod threshold;
 mod trigger;
 
+use std::ffi::OsString;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,11 +16,14 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use libframe::catalog::Catalog;
-use libframe::tool::{self, Account, Cues, Ended, Filter, Output, Usage, Voice};
-use libframe::wire::Record;
+use libframe::clock::Clock;
+use libframe::payload::{Payload as _, Stats};
+use libframe::tool::{self, Account, Cues, Ended, Filter, Output, Sink, Usage, Voice};
+use libframe::wire::{Header, Kind, Record};
 use signal_hook::consts::SIGUSR2;
 
 use crate::clipper::{Clipper, Lengths};
+use crate::exec::Commands;
 use crate::threshold::Condition;
 use crate::trigger::{Trigger, Triggers};
 
@@ -44,7 +49,12 @@ struct Args {
     conditions: Vec<Condition>,
 
     /// Where --when lets go again, for the next time [default: its level]
-    #[arg(long, value_name = "LEVEL", requires = "conditions", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        requires = "conditions",
+        allow_negative_numbers = true
+    )]
     release: Option<f64>,
 
     /// How long --when must hold; the trigger is then the first sample at the level
@@ -54,6 +64,11 @@ struct Args {
     /// A line on this FIFO is a trigger. It is made if there is none
     #[arg(long, value_name = "PATH")]
     fifo: Option<PathBuf>,
+
+    /// Start this command for each clip, with the clip on stdin, and write none to stdout.
+    /// FRAMEPIPE_CLIP is the clip's number, FRAMEPIPE_CLIP_TRIGGER what triggered it
+    #[arg(long, value_name = "COMMAND")]
+    exec: Option<String>,
 
     /// How long before the trigger a clip begins
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = tool::parse_duration)]
@@ -78,8 +93,7 @@ struct Args {
 
 impl Args {
     fn clipper(&self) -> Result<Clipper> {
-        let (pre, post, deadline, hold) =
-            (self.pre, self.post, self.deadline, self.hold);
+        let (pre, post, deadline, hold) = (self.pre, self.post, self.deadline, self.hold);
         let max = self.max_clip.unwrap_or(i64::MAX);
         if max < pre.saturating_add(post) {
             let hint = "--max-clip is shorter than --pre and --post";
@@ -106,7 +120,14 @@ impl Args {
 }
 
 fn main() -> ExitCode {
-    tool::filter::<ClipFrames>()
+    // Without records on stdout it is a sink, and that is known before the rest is read.
+    let is_exec = |word: OsString| {
+        word.to_str().is_some_and(|word| word == "--exec" || word.starts_with("--exec="))
+    };
+    match std::env::args_os().any(is_exec) {
+        true => tool::sink::<ClipExec>(),
+        false => tool::filter::<ClipFrames>(),
+    }
 }
 
 struct ClipFrames {
@@ -122,6 +143,11 @@ impl ClipFrames {
     fn deadline(&self) -> Option<i64> {
         let cued = self.cues.any() && self.clipper.has_session();
         if cued { Some(i64::MIN) } else { self.clipper.deadline() }
+    }
+
+    fn watch(&self) -> Option<BorrowedFd<'_>> {
+        // What comes before the first record waits for it.
+        self.clipper.has_session().then(|| self.cues.wake())
     }
 
     /// Looks whether the clip must be closed.
@@ -173,8 +199,7 @@ impl Filter for ClipFrames {
     }
 
     fn watch(&self) -> Option<BorrowedFd<'_>> {
-        // What comes before the first record waits for it.
-        self.clipper.has_session().then(|| self.cues.wake())
+        self.watch()
     }
 
     fn end(&mut self, ended: &Ended<'_>, out: &mut impl Output) -> Result<()> {
@@ -185,5 +210,81 @@ impl Filter for ClipFrames {
     fn close(&mut self, _account: &Account) -> Result<()> {
         self.clipper.tell_unmet();
         Ok(())
+    }
+}
+
+/// The same, with commands for the clips.
+struct ClipExec {
+    clips: ClipFrames,
+    commands: Commands,
+    clock: Clock,
+    /// The session of the last record.
+    session: Option<u32>,
+}
+
+impl Sink for ClipExec {
+    type Args = Args;
+
+    const JOINS_SESSION: bool = true;
+
+    fn open(args: Args) -> Result<ClipExec> {
+        let line = args.exec.clone().unwrap_or_default();
+        Ok(ClipExec {
+            clips: ClipFrames::open(&args)?,
+            commands: Commands::new(line),
+            clock: Clock::system(),
+            session: None,
+        })
+    }
+
+    fn voice(&mut self, voice: Voice) {
+        self.clips.clipper.voice = voice;
+    }
+
+    fn record(&mut self, record: Record<'_>, catalog: &Catalog) -> Result<()> {
+        self.session = Some(record.header.session);
+        self.commands.set_now(self.clock.now());
+        self.clips.clipper.record(record, catalog, &mut self.commands)
+    }
+
+    fn stats(&mut self, stats: &Stats) -> Result<()> {
+        let Some(session) = self.session else { return Ok(()) };
+        let (kind, time) = (Kind::STATS, stats.to);
+        let header =
+            Header { kind, flags: 0, stream: 0, session, seq: 0, time, sent: time };
+        let payload = stats.to_bytes();
+        let record = Record::new(header, &payload);
+        self.clips.clipper.record(record, &Catalog::default(), &mut self.commands)
+    }
+
+    fn deadline(&self) -> Option<i64> {
+        self.clips.deadline()
+    }
+
+    fn tick(&mut self, now: i64) -> Result<()> {
+        self.clips.tick(now, &mut self.commands)
+    }
+
+    fn watch(&self) -> Option<BorrowedFd<'_>> {
+        self.clips.watch()
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.commands.flush()
+    }
+
+    fn end(&mut self, ended: &Ended<'_>) -> Result<()> {
+        self.clips.take_cues(&mut self.commands)?;
+        self.clips.clipper.end(ended, &mut self.commands)
+    }
+
+    fn close(&mut self, _account: &Account) -> Result<()> {
+        self.commands.finish();
+        self.clips.clipper.tell_unmet();
+        Ok(())
+    }
+
+    fn objections(&self) -> Vec<String> {
+        self.commands.failures()
     }
 }

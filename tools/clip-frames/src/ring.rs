@@ -171,8 +171,7 @@ mod tests {
 
     fn push(ring: &mut Ring, seq: u64, payload: &[u8], gone: &mut Vec<u64>) {
         let (kind, time) = (Kind::DATA, seq as i64);
-        let header =
-            Header { kind, flags: 0, stream: 1, session: 2, seq, time, sent: 0 };
+        let header = Header { kind, flags: 0, stream: 1, session: 2, seq, time, sent: 0 };
         ring.push(&Record::new(header, payload), Some(true), time, &mut |kept, bytes| {
             assert_eq!(bytes.len(), kept.len);
             gone.push(kept.header.seq);
@@ -185,8 +184,7 @@ mod tests {
             let (mut ring, mut gone) = (Ring::new(limit), Vec::new());
             for seq in 0..5000 {
                 push(&mut ring, seq, &vec![seq as u8; len], &mut gone);
-                let takes =
-                    ring.bytes + ring.records.capacity() * size_of::<Kept>();
+                let takes = ring.bytes + ring.records.capacity() * size_of::<Kept>();
                 assert!(takes <= limit, "{takes} of {limit}");
             }
             for (at, (kept, record)) in ring.iter().enumerate() {

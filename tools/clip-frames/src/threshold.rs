@@ -235,7 +235,8 @@ mod tests {
     use libframe::schema::{Channel, Media};
 
     fn stream() -> Stream {
-        let channels = ["palm", "a.b"].map(|l| Channel { label: l.into(), ..Channel::default() });
+        let channels =
+            ["palm", "a.b"].map(|l| Channel { label: l.into(), ..Channel::default() });
         Stream {
             name: "glove".into(),
             media: Media::Samples,
@@ -259,7 +260,8 @@ mod tests {
         for (at, value) in (0..).zip(values) {
             let (value, time) = (value.to_le_bytes(), at * 10);
             let bytes = [value[0], value[1], 0, 0];
-            let sample = Sample { seq: at as u64, time, device_time: None, bytes: &bytes };
+            let sample =
+                Sample { seq: at as u64, time, device_time: None, bytes: &bytes };
             let trigger = threshold.look(3, &sample);
             fired.extend(trigger.map(|trigger| (trigger.time, time)));
         }
@@ -296,7 +298,9 @@ mod tests {
 
     #[test]
     fn channels_are_found_by_label_with_dots_and_by_place() {
-        for (text, offset) in [("glove.a.b > 1", 2), ("glove.1 > 1", 2), ("3.palm > 1", 0)] {
+        for (text, offset) in
+            [("glove.a.b > 1", 2), ("glove.1 > 1", 2), ("3.palm > 1", 0)]
+        {
             let found = threshold(text, None, 0).subjects[0].place;
             assert_eq!(found, Place::One { offset, dtype: Dtype::I16 }, "{text}");
         }

@@ -11,7 +11,9 @@ use anyhow::Result;
 use clap::Parser;
 use libframe::catalog::Catalog;
 use libframe::payload::{Event, Payload as _, Session, Value};
-use libframe::tool::{self, Cue, Cues, Ended, Filter, Output, Planned, StreamTime, Voice};
+use libframe::tool::{
+    self, Cue, Cues, Ended, Filter, Output, Planned, StreamTime, Voice,
+};
 use libframe::wire::{Header, Kind, Record};
 use signal_hook::consts::SIGUSR2;
 
@@ -122,8 +124,11 @@ impl Filter for Mark {
     ) -> Result<()> {
         let header = record.header;
         if self.place.as_ref().is_none_or(|place| place.tag != header.session) {
-            self.place =
-                Some(Place { tag: header.session, start: None, planned: self.planned.clone() });
+            self.place = Some(Place {
+                tag: header.session,
+                start: None,
+                planned: self.planned.clone(),
+            });
         }
         if header.kind.has_samples() {
             let joined = self.time.newest().is_none();
@@ -227,8 +232,7 @@ impl Mark {
     ) -> Result<()> {
         self.voice.detail(&format!("{} ({})", event.label, event.source));
         let kind = Kind::EVENT;
-        let header =
-            Header { kind, flags: 0, stream: 0, session, seq: 0, time, sent: 0 };
+        let header = Header { kind, flags: 0, stream: 0, session, seq: 0, time, sent: 0 };
         out.send(Record::new(header, &event.to_bytes()))
     }
 }

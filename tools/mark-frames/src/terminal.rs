@@ -30,7 +30,8 @@ impl Terminal {
     /// Takes the keys one by one, and does not show them.
     pub(crate) fn open() -> Result<Terminal> {
         let hint = "/dev/tty: there are no keys without a terminal; see --fifo";
-        let file = File::options().read(true).write(true).open("/dev/tty").context(hint)?;
+        let file =
+            File::options().read(true).write(true).open("/dev/tty").context(hint)?;
         let before = tcgetattr(&file).context(hint)?;
         let mut ours = before.clone();
         // Ctrl-C and Ctrl-Z go on to be signals.
@@ -40,7 +41,9 @@ impl Terminal {
         let modes = Arc::new(Modes { file, before, ours });
         let of_signals = Arc::clone(&modes);
         let signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP])?;
-        Builder::new().name("terminal".into()).spawn(move || of_signals.serve(signals))?;
+        Builder::new()
+            .name("terminal".into())
+            .spawn(move || of_signals.serve(signals))?;
         modes.take();
         Ok(Terminal(modes))
     }
