@@ -129,10 +129,11 @@ impl Clip {
                 let begun = lane.part.begun && lane.part.done.is_none();
                 if begun { self.send(offer.record, out) } else { Ok(()) }
             }
-            _ if !self.window.holds(header.time) || header.time < offer.since.time => {
-                Ok(())
-            }
             _ => {
+                let time = lane.time(header.time);
+                if !self.window.holds(time) || time < offer.since.time {
+                    return Ok(());
+                }
                 self.begin(lane, header.seq, out)?;
                 self.send(offer.record, out)
             }
@@ -150,7 +151,7 @@ impl Clip {
             // Not described: its samples cannot be told apart.
             let n = offer.record.samples();
             let taken = header.seq >= offer.since.seq
-                && lane.part.takes(header.seq, header.time, self.window);
+                && lane.part.takes(header.seq, lane.time(header.time), self.window);
             return if taken { self.whole(n, offer.record, lane, out) } else { Ok(()) };
         };
         if samples.is_empty() {
@@ -158,7 +159,7 @@ impl Clip {
         }
         let (window, since) = (self.window, offer.since.seq);
         let takes = |lane: &mut Lane, seq: u64, time: i64| {
-            seq >= since && lane.part.takes(seq, time, window)
+            seq >= since && lane.part.takes(seq, lane.time(time), window)
         };
         let mut taken = 0;
         for at in 0..samples.len() {
@@ -215,6 +216,7 @@ impl Clip {
         let time = offer.record.header.time;
         let Ok(gap) = Gap::from_bytes(offer.record.payload) else { return Ok(()) };
         let (from, to) = (gap.from.unwrap_or(time), gap.to.unwrap_or(time));
+        let (from, to) = (lane.time(from), lane.time(to));
         let over = lane.part.done.is_some_and(|done| gap.first >= done);
         let within = to.max(from) >= self.window.begin && from < self.window.end;
         if over || !within || gap.first < offer.since.seq {

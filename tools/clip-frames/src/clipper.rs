@@ -9,7 +9,7 @@ use libframe::tool::{Ended, Output, StreamTime, Voice};
 use libframe::wire::{Kind, Record};
 
 use crate::clip::{Clip, Millis, Offer, Since, parse};
-use crate::lane::{Lanes, Part, Window};
+use crate::lane::{Lane, Lanes, Part, Window};
 use crate::ring::Ring;
 use crate::trigger::{Trigger, Triggers};
 
@@ -152,7 +152,7 @@ impl Clipper {
         catalog: &Catalog,
         out: &mut impl Output,
     ) -> Result<()> {
-        let time = record.header.time;
+        let time = self.lanes.of(record.header.stream).time(record.header.time);
         self.keep(record, Some(catalog.is_fixed(&record)), time, out)?;
         let event = Event::from_bytes(record.payload).ok();
         match event.and_then(|event| self.triggers.event(time, &event)) {
@@ -178,7 +178,10 @@ impl Clipper {
             }
             None => (record.samples(), header.time),
         };
-        self.lanes.of(header.stream).learn(&header, n, newest);
+        let lane = self.lanes.of(header.stream);
+        let newest = lane.time(newest);
+        lane.learn(&header, n, newest);
+        let offset = lane.offset;
         self.time.learn(newest, out.now());
         self.keep(record, fixed, newest, out)?;
         let Some(samples) = samples.filter(|_| self.triggers.are_about(header.stream))
@@ -186,13 +189,11 @@ impl Clipper {
             return self.settle(None, out);
         };
         for sample in samples.iter() {
-            let mut fired = None;
-            self.triggers.look(header.stream, &sample, |trigger| {
-                fired = Some(trigger);
-                Ok(())
-            })?;
-            if let Some(trigger) = fired {
-                self.trigger(trigger, out)?;
+            // Mostly none, for which nothing is allocated.
+            let fired: Vec<_> = self.triggers.look(header.stream, &sample).collect();
+            for Trigger { time, what } in fired {
+                let time = time.saturating_sub(offset);
+                self.trigger(Trigger { time, what }, out)?;
             }
         }
         self.settle(None, out)
@@ -231,18 +232,33 @@ impl Clipper {
         out: &mut impl Output,
     ) -> Result<()> {
         match &self.open {
-            None => self.open(trigger, out),
-            Some(clip) if trigger.time < clip.window.end => self.extend(&trigger, out),
+            None => self.open(trigger, out)?,
+            Some(clip) if trigger.time < clip.window.end => self.extend(&trigger, out)?,
             Some(_) if self.waiting.len() < MAX_WAITING => {
                 self.waiting.push_back(trigger);
-                self.settle(None, out)
             }
             Some(clip) => {
                 let (n, what) = (clip.number, trigger.what);
                 self.voice.tell(&format!("clip {n}: {what}: too many triggers wait"));
-                Ok(())
             }
         }
+        self.settle(None, out)
+    }
+
+    /// Opens the clip of the trigger that waits longest, if one does.
+    fn open_next(&mut self, out: &mut impl Output) -> Result<()> {
+        let Some(trigger) = self.waiting.pop_front() else { return Ok(()) };
+        self.open(trigger, out)?;
+        // Those behind it may lie within its post-roll.
+        while let (Some(clip), Some(next)) = (&self.open, self.waiting.front()) {
+            if next.time >= clip.window.end {
+                break;
+            }
+            if let Some(next) = self.waiting.pop_front() {
+                self.extend(&next, out)?;
+            }
+        }
+        Ok(())
     }
 
     fn open(&mut self, trigger: Trigger, out: &mut impl Output) -> Result<()> {
@@ -272,7 +288,7 @@ impl Clipper {
             self.tell_trigger(&clip, &clip.trigger, out)?;
         }
         self.open = Some(clip);
-        self.settle(None, out)
+        Ok(())
     }
 
     /// A trigger within the post-roll: the clip ends so long after this one.
@@ -310,20 +326,21 @@ impl Clipper {
         now: Option<i64>,
         out: &mut impl Output,
     ) -> Result<()> {
-        let Some(clip) = &self.open else { return Ok(()) };
         let Some(now) = now.max(self.time.newest()) else { return Ok(()) };
-        if now < clip.window.end {
-            return Ok(());
-        }
-        let overdue = now >= clip.window.end.saturating_add(self.lengths.deadline);
-        if overdue || !self.lanes.iter().any(|lane| lane.is_awaited()) {
+        while self.is_complete(now) {
             self.close(now, out)?;
-            return match self.waiting.pop_front() {
-                Some(trigger) => self.trigger(trigger, out),
-                None => Ok(()),
-            };
+            self.open_next(out)?;
         }
         Ok(())
+    }
+
+    #[inline]
+    fn is_complete(&self, now: i64) -> bool {
+        let Some(clip) = self.open.as_ref().filter(|clip| now >= clip.window.end) else {
+            return false;
+        };
+        let latest = clip.window.end.saturating_add(self.lengths.deadline);
+        now >= latest || !self.lanes.iter().any(Lane::is_awaited)
     }
 
     /// When the open clip cannot be waited for any longer, on this host's clock.
@@ -379,9 +396,7 @@ impl Clipper {
                 self.say(&clip, ("clip-cut", &text), out)?;
                 self.finish(clip, reason, out)?;
             }
-            if let Some(trigger) = self.waiting.pop_front() {
-                self.trigger(trigger, out)?;
-            }
+            self.open_next(out)?;
         }
         self.ring.clear();
         self.lanes.clear();

@@ -29,6 +29,8 @@ pub(crate) struct Lane {
     pub(crate) next: u64,
     /// Time of the newest sample that is not kept any more.
     pub(crate) gone: Option<i64>,
+    /// Its clock minus the session's: streams of several hosts may be in one session.
+    pub(crate) offset: i64,
     /// The last look at each clock that came for it.
     pub(crate) clocks: Vec<(Header, ClockReading)>,
     /// In the clip that is open.
@@ -87,11 +89,18 @@ impl Lane {
         self.period = rate.map(|rate| (1e9 / rate) as i64);
     }
 
+    /// A time of the stream on the session's clock.
+    #[inline]
+    pub(crate) fn time(&self, raw: i64) -> i64 {
+        raw.saturating_sub(self.offset)
+    }
+
     /// Learns from a record of samples.
     pub(crate) fn learn(&mut self, header: &Header, n: u64, newest: i64) {
-        self.first.get_or_insert(header.time);
+        let oldest = self.time(header.time);
+        self.first.get_or_insert(oldest);
         if let Some(last) = self.last {
-            self.longest = self.longest.max(header.time.saturating_sub(last));
+            self.longest = self.longest.max(oldest.saturating_sub(last));
         }
         self.last = self.last.max(Some(newest));
         self.has_samples = true;
@@ -100,6 +109,9 @@ impl Lane {
 
     /// Learns what a clock showed.
     pub(crate) fn look_at_clock(&mut self, header: Header, reading: ClockReading) {
+        if header.stream != 0 {
+            self.offset = reading.offset.unwrap_or(self.offset);
+        }
         self.clocks.retain(|(_, other)| other.remote != reading.remote);
         if self.clocks.len() < MAX_CLOCKS {
             self.clocks.push((header, reading));

@@ -4,6 +4,8 @@ mod clip;
 mod clipper;
 mod exec;
 mod lane;
+#[cfg(test)]
+mod property;
 mod ring;
 mod threshold;
 mod trigger;

@@ -62,12 +62,8 @@ impl Triggers {
         &mut self,
         number: u16,
         sample: &Sample<'_>,
-        mut fire: impl FnMut(Trigger) -> Result<()>,
-    ) -> Result<()> {
-        for threshold in &mut self.thresholds {
-            threshold.look(number, sample).map_or(Ok(()), &mut fire)?;
-        }
-        Ok(())
+    ) -> impl Iterator<Item = Trigger> {
+        self.thresholds.iter_mut().filter_map(move |level| level.look(number, sample))
     }
 
     /// Looks at an event.
