@@ -25,6 +25,8 @@ const READERS: &[&str] = &[
     "batch-frames --split",
     "calibrate-frames --gain 2 --tare 1h --all",
     "repair-frames -q",
+    "clip-frames --memory 4MiB --when *>-9e9 --pre 1h --post 1h",
+    "mark-frames",
     "inspect-frames",
     "jitter-report",
     "to-text --bytes 100000000",

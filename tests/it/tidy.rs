@@ -179,6 +179,8 @@ fn options_are_spelled_alike_in_all_tools() {
     // --rate is samples a second: those to make, or those that must have come.
     let shared = [
         "--end",
+        "--event",
+        "--fifo",
         "--format",
         "--help",
         "--map",

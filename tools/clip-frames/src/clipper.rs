@@ -412,6 +412,7 @@ impl Clipper {
             let next = lane.next;
             clip.begin(lane, next, out)?;
         }
+        self.tell_late(&clip, out)?;
         let (number, what, samples) = (clip.number, &clip.trigger.what, clip.samples);
         let length = Millis(clip.window.end - clip.window.begin);
         let text =
@@ -420,7 +421,7 @@ impl Clipper {
         clip.end(reason, out)
     }
 
-    /// Says of which streams the pre-roll is not all there.
+    /// Says of which streams the pre-roll was too much to keep.
     fn tell_short(&self, clip: &Clip, out: &mut impl Output) -> Result<()> {
         let (begin, time) = (clip.window.begin, clip.trigger.time);
         let pre = Millis(self.lengths.pre);
@@ -434,17 +435,23 @@ impl Clipper {
                 );
                 clip.note(time, ("clip-short", &text), self.name(), out)?;
                 self.voice.tell(&format!("clip {}: {text}; raise it", clip.number));
-            } else if lane.is_late(begin).is_some() {
-                let first = lane.first.unwrap_or(time);
-                let text = match time.saturating_sub(first) {
-                    early @ 0.. => format!(
-                        "{name} began {} before the trigger, not {pre}",
-                        Millis(early)
-                    ),
-                    late => format!("{name} began {} after the trigger", Millis(-late)),
-                };
-                self.say(clip, ("clip-short", &text), out)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Says which streams began within the pre-roll, or later.
+    fn tell_late(&self, clip: &Clip, out: &mut impl Output) -> Result<()> {
+        let pre = Millis(self.lengths.pre);
+        for lane in self.lanes.iter().filter(|lane| lane.is_late(clip.window.begin)) {
+            let name = &lane.name;
+            let early = clip.trigger.time.saturating_sub(lane.first.unwrap_or(0));
+            let text = if early >= 0 {
+                format!("{name} began {} before the trigger, not {pre}", Millis(early))
+            } else {
+                format!("{name} began {} after the trigger", Millis(-early))
+            };
+            self.say(clip, ("clip-short", &text), out)?;
         }
         Ok(())
     }

@@ -139,10 +139,10 @@ impl Lane {
         now.saturating_sub(last) > usual.saturating_mul(2)
     }
 
-    /// By how much its samples begin after `begin`, if that is more than they are apart.
-    pub(crate) fn is_late(&self, begin: i64) -> Option<i64> {
-        let late = self.first?.saturating_sub(begin);
-        (late > self.period.unwrap_or(0)).then_some(late)
+    /// Whether its samples begin after `begin`, by more than they are apart.
+    pub(crate) fn is_late(&self, begin: i64) -> bool {
+        let late = self.first.map(|first| first.saturating_sub(begin));
+        late.is_some_and(|late| late > self.period.unwrap_or(0))
     }
 }
 

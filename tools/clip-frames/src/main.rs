@@ -38,6 +38,21 @@ const EXAMPLES: &str = "Examples:
   sim-src camera --event hit/1s --duration 3s | clip-frames --on hit --post 200ms --exec 'to-h5 hit_$FRAMEPIPE_CLIP.h5'";
 
 /// Cut out what is around triggers, each clip as a session of its own.
+///
+/// A clip holds all samples captured from --pre before its trigger to just before --post
+/// after it, by their times and not by their number. A trigger is an event (--on), a level
+/// (--when), a line on a FIFO, or SIGUSR2; it happens when the event did, at the first
+/// sample at the level once that has held, when the line was written, or the signal came.
+/// Another one before the clip's end makes it end --post after that one; later ones open the
+/// next clip.
+///
+/// A clip ends when all streams have passed its end, or one lies --deadline behind: it is
+/// told which one stalled. What is special about a clip is an event in it: 'trigger',
+/// 'clip-short' where the pre-roll is not all there, 'clip-stalled', and 'clip-cut' where the
+/// input or --max-clip ended it before its time. What is outside of clips is not lost.
+///
+/// The session of a clip has the number of it in its description, so that
+/// to-h5 'clip_%03c.h5' writes each to a file of its own.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Args {
@@ -59,7 +74,7 @@ struct Args {
     )]
     release: Option<f64>,
 
-    /// How long --when must hold; the trigger is then the first sample at the level
+    /// How long --when must hold before it counts
     #[arg(long = "for", value_name = "TIME", default_value = "0s", value_parser = tool::parse_duration)]
     hold: i64,
 

@@ -27,7 +27,9 @@ const EXAMPLES: &str = "Examples:
 /// Put events in: from keys, lines on a FIFO, signals, or times.
 ///
 /// Everything else passes. An event has the time at which the key was hit, the line written
-/// or the signal sent, and stands before all samples that were captured later.
+/// or the signal sent, also if the tool was busy then, and stands before all samples that
+/// were captured later. Its source is 'key', 'fifo', 'signal' or 'timer'. Among records of
+/// another time or host it has theirs.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Args {
