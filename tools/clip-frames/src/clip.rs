@@ -124,8 +124,7 @@ impl Clip {
             Kind::DATA | Kind::BATCH => self.samples(offer, lane, out),
             Kind::GAP => self.gap(offer, lane, out),
             Kind::STREAM => {
-                lane.part.description.clear();
-                lane.part.description.extend_from_slice(offer.record.payload);
+                lane.part.description = offer.record.payload.into();
                 let begun = lane.part.begun && lane.part.done.is_none();
                 if begun { self.send(offer.record, out) } else { Ok(()) }
             }

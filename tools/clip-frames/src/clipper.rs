@@ -1,6 +1,7 @@
 //! Keeps what may yet belong to a clip, and opens and closes clips.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use anyhow::Result;
 use libframe::catalog::Catalog;
@@ -96,10 +97,11 @@ impl Clipper {
                 self.keep(record, None, header.time, out)?;
             }
             // STATS, that a stage broke off, and what a later version may bring.
-            _ => match &self.open {
-                Some(clip) => clip.send(record, out)?,
-                None => {}
-            },
+            _ => {
+                if let Some(clip) = &self.open {
+                    clip.send(record, out)?;
+                }
+            }
         }
         Ok(())
     }
@@ -132,14 +134,15 @@ impl Clipper {
                 _ => Ok(()),
             };
         }
+        // One that there was no room for in the catalog is none for us either, so that all
+        // of them take no more.
+        let Some(stream) = catalog.of(&record) else { return Ok(()) };
+        lane.describe(stream);
+        self.triggers.learn(number, stream)?;
         let first = lane.described.replace(record.payload_crc()).is_none();
-        if let Some(stream) = catalog.of(&record) {
-            lane.describe(stream);
-            self.triggers.learn(number, stream)?;
-        }
         if first {
-            lane.base = record.payload.to_vec();
-            lane.part.description.clone_from(&lane.base);
+            lane.base = record.payload.into();
+            lane.part.description = Arc::clone(&lane.base);
             return Ok(());
         }
         let time = self.time.newest().unwrap_or(record.header.time);
@@ -268,7 +271,7 @@ impl Clipper {
         let limit = begin.saturating_add(max);
         let window = Window { begin, end: trigger.time.saturating_add(post).min(limit) };
         for lane in self.lanes.iter_mut() {
-            let description = lane.base.clone();
+            let description = Arc::clone(&lane.base);
             lane.part = Part { description, ..Part::default() };
         }
         let (session, of_session) = (&self.session, self.lanes.of(0));

@@ -1,5 +1,7 @@
 //! What is known of a stream, and how much of it is in the clip that is open.
 
+use std::sync::Arc;
+
 use libframe::payload::ClockReading;
 use libframe::schema::{Media, Stream};
 use libframe::wire::{Header, Kind, Record};
@@ -13,7 +15,7 @@ pub(crate) struct Lane {
     pub(crate) number: u16,
     pub(crate) name: String,
     /// Its description when the oldest record that is kept came.
-    pub(crate) base: Vec<u8>,
+    pub(crate) base: Arc<[u8]>,
     /// The checksum of its latest.
     pub(crate) described: Option<u32>,
     /// Whether it has samples, and not just events.
@@ -47,7 +49,7 @@ pub(crate) struct Part {
     /// The number of its first sample after the clip's end.
     pub(crate) done: Option<u64>,
     /// Its description as of the record that is looked at.
-    pub(crate) description: Vec<u8>,
+    pub(crate) description: Arc<[u8]>,
 }
 
 /// From when to before when a clip reaches.
@@ -121,7 +123,7 @@ impl Lane {
     /// Takes note of a record that is not kept any more.
     pub(crate) fn forget(&mut self, record: &Record<'_>, newest: i64) {
         match record.header.kind {
-            Kind::STREAM => self.base = record.payload.to_vec(),
+            Kind::STREAM => self.base = record.payload.into(),
             kind if kind.has_samples() => self.gone = self.gone.max(Some(newest)),
             _ => {}
         }

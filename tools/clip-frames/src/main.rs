@@ -35,7 +35,7 @@ const LEAST_MEMORY: u64 = 64 << 10;
 const EXAMPLES: &str = "Examples:
   sim-src glove camera --event hit@1s --duration 2s | clip-frames --on hit | to-h5 'clip_%03c.h5'
   sim-src sine --duration 3s | clip-frames --when 'sine.0 > 0.5' --for 50ms | to-text
-  sim-src camera --event hit/1s --duration 3s | clip-frames --on hit --post 200ms --exec 'to-h5 hit_$FRAMEPIPE_CLIP.h5'";
+  sim-src camera --event hit/1s -n 90 | clip-frames --on hit --exec 'wc -c > $FRAMEPIPE_CLIP'";
 
 /// Cut out what is around triggers, each clip as a session of its own.
 ///
@@ -128,9 +128,8 @@ impl Args {
     fn cues(&self) -> Result<Cues> {
         let mut cues = Cues::new()?;
         cues.listen_to_signal(SIGUSR2, "USR2")?;
-        match &self.fifo {
-            Some(path) => cues.listen_to_fifo(path)?,
-            None => {}
+        if let Some(path) = &self.fifo {
+            cues.listen_to_fifo(path)?;
         }
         Ok(cues)
     }

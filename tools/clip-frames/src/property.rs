@@ -92,9 +92,12 @@ fn describe(stream: u16, varies: bool) -> Vec<u8> {
         .to_bytes()
 }
 
-/// The samples of each clip, by stream, as what comes out has them.
-fn clips(out: &[(Header, Vec<u8>)], plans: &[Plan]) -> Vec<Vec<Vec<(u64, i64)>>> {
-    let mut clips: Vec<(u32, Vec<Vec<(u64, i64)>>)> = Vec::new();
+/// Number and time of the samples in a clip, by stream.
+type Held = Vec<Vec<(u64, i64)>>;
+
+/// The samples of each clip, as what comes out has them.
+fn clips(out: &[(Header, Vec<u8>)], plans: &[Plan]) -> Vec<Held> {
+    let mut clips: Vec<(u32, Held)> = Vec::new();
     for (header, payload) in out {
         if clips.last().is_none_or(|(tag, _)| *tag != header.session) {
             assert_eq!(header.kind, Kind::SESSION, "each clip begins with its own");

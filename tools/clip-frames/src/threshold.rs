@@ -58,11 +58,19 @@ pub(crate) struct Threshold {
     release: f64,
     hold: i64,
     /// How it may be read: all of it is the stream, or what follows a dot is the channel.
-    readings: Vec<(Patterns, Option<String>)>,
+    readings: Vec<Reading>,
     /// Where it is with each stream that it is about.
     subjects: Vec<Subject>,
     /// Whether it was about any stream yet.
     pub(crate) met: bool,
+}
+
+#[derive(Debug)]
+struct Reading {
+    streams: Patterns,
+    /// One stream is meant, so it must have the channel.
+    exact: bool,
+    channel: Option<String>,
 }
 
 #[derive(Debug)]
@@ -109,8 +117,9 @@ impl Threshold {
         let subject = &condition.subject;
         let dots = subject.match_indices('.').map(|(at, _)| at);
         let read = |(stream, channel): (&str, Option<&str>)| {
-            let patterns = Patterns::new("--when", &[stream.to_owned()])?;
-            Ok((patterns, channel.map(str::to_owned)))
+            let streams = Patterns::new("--when", &[stream.to_owned()])?;
+            let exact = !stream.contains(['*', '?', '[', '{']);
+            Ok(Reading { streams, exact, channel: channel.map(str::to_owned) })
         };
         let split = dots.map(|at| (&subject[..at], Some(&subject[at + 1..])));
         let readings = [(subject.as_str(), None)].into_iter().chain(split).map(read);
@@ -124,19 +133,22 @@ impl Threshold {
         &self.condition.text
     }
 
-    /// Learns a stream's description. A stream that lacks the channel is an error, for a
-    /// typing mistake must not cost a night.
+    /// Learns a stream's description. A stream that was named and lacks the channel is an
+    /// error, for a typing mistake must not cost a night.
     pub(crate) fn learn(&mut self, number: u16, stream: &Stream) -> Result<()> {
         self.subjects.retain(|subject| subject.stream != number);
-        let fits = |(patterns, channel): &(Patterns, Option<String>)| {
-            patterns.hold(&stream.name, number).then(|| channel.clone())
-        };
-        let readings: Vec<_> = self.readings.iter().filter_map(fits).collect();
-        if readings.is_empty() {
+        let fits = |reading: &&Reading| reading.streams.hold(&stream.name, number);
+        let mut readings = self.readings.iter().filter(fits).peekable();
+        if readings.peek().is_none() {
             return Ok(());
         }
-        let found = readings.iter().find_map(|channel| place(stream, channel.as_deref()));
+        let exact = readings.clone().any(|reading| reading.exact);
+        let found =
+            readings.find_map(|reading| place(stream, reading.channel.as_deref()));
         let Some(place) = found else {
+            if !exact {
+                return Ok(());
+            }
             let (text, name) = (&self.condition.text, &stream.name);
             let (width, first) = (stream.width(), stream.label(0));
             let hint = format!("it has {width}, the first is {first:?}");
