@@ -225,6 +225,22 @@ pub enum Value {
     Text(String),
 }
 
+impl Value {
+    /// The value that a user wrote: a number if it is one, nothing if it is empty.
+    pub fn read(text: &str) -> Value {
+        let number = || text.parse().ok().filter(|number: &f64| number.is_finite());
+        match text {
+            "" => Value::Nil,
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            _ => match text.parse() {
+                Ok(number) => Value::Int(number),
+                Err(_) => number().map_or_else(|| Value::Text(text.into()), Value::Float),
+            },
+        }
+    }
+}
+
 /// By hand, because serde would first store whatever comes, megabytes of nested arrays
 /// included, and only then look whether it fits.
 impl<'de> Deserialize<'de> for Value {
@@ -467,6 +483,16 @@ mod tests {
         assert!(error.to_string().contains("SESSION"), "{error}");
         let error = End::from_bytes(&bytes).unwrap_err();
         assert!(error.to_string().starts_with("END payload"), "{error}");
+    }
+
+    #[test]
+    fn what_users_write_is_a_number_if_it_can_be() {
+        assert_eq!(Value::read(""), Value::Nil);
+        assert_eq!(Value::read("true"), Value::Bool(true));
+        assert_eq!(Value::read("-7"), Value::Int(-7));
+        assert_eq!(Value::read("0.5"), Value::Float(0.5));
+        assert_eq!(Value::read("inf"), Value::Text("inf".into()));
+        assert_eq!(Value::read("7 apples"), Value::Text("7 apples".into()));
     }
 
     #[test]

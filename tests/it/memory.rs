@@ -37,6 +37,8 @@ const READERS: &[&str] = &[
     "thin-frames --rate 1000000",
     "thin-frames --queue 4MiB --newest",
     "thin-frames --queue 4MiB --adapt",
+    "clip-frames --memory 4MiB --when *>-9e9 --pre 1h --post 1h",
+    "mark-frames",
     "inspect-frames",
     "jitter-report",
     "to-text --bytes 100000000",

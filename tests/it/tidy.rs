@@ -180,6 +180,8 @@ fn options_are_spelled_alike_in_all_tools() {
     // --high and --low are watermarks of what waits, each in the measure of its tool.
     let shared = [
         "--end",
+        "--event",
+        "--fifo",
         "--format",
         "--help",
         "--high",

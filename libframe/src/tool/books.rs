@@ -483,7 +483,7 @@ impl Books {
     fn stats_of(&mut self, tag: u32, place: usize, to: &mut impl Consumer) -> Result<()> {
         let stage = (self.name.as_str(), place as u32);
         let stats = self.stats.make(self.now, stage, &self.counters, &mut self.hop);
-        to.stats(tag, self.position(), &stats)
+        to.stats(tag, self.position(), &stats, &self.catalog)
     }
 
     /// Closes what is open when the input ends or reading stops.

@@ -1,5 +1,7 @@
 //! What the runtime hands a tool's input to: the common shape of filters and sinks.
 
+use std::os::fd::BorrowedFd;
+
 use anyhow::Result;
 
 use crate::catalog::Catalog;
@@ -23,7 +25,13 @@ pub(super) trait Consumer {
     fn end_session(&mut self, ended: &Ended<'_>) -> Result<()>;
 
     /// Takes the stage's own STATS; `time` is how far the session has come.
-    fn stats(&mut self, session: u32, time: i64, stats: &Stats) -> Result<()>;
+    fn stats(
+        &mut self,
+        session: u32,
+        time: i64,
+        stats: &Stats,
+        catalog: &Catalog,
+    ) -> Result<()>;
 
     /// Nothing more is at hand: what was gathered must go out.
     fn idle(&mut self) -> Result<()>;
@@ -33,6 +41,9 @@ pub(super) trait Consumer {
 
     /// When `tick` must be called at the latest.
     fn deadline(&self) -> Option<i64>;
+
+    /// What is waited for beside the input.
+    fn watch(&self) -> Option<BorrowedFd<'_>>;
 }
 
 /// A session that has ended.

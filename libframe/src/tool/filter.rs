@@ -1,5 +1,6 @@
 //! `main` for a tool that reads records and writes records.
 
+use std::os::fd::BorrowedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::decoder::Damage;
 use crate::payload::{Payload as _, Session, Stats};
-use crate::wire::{Kind, Record};
+use crate::wire::{Header, Kind, Record};
 
 /// A tool that reads records and writes records.
 ///
@@ -37,6 +38,11 @@ pub trait Filter: Sized {
 
     /// What the user may say about a queue between the tool and stdout.
     const QUEUE: Queue = Queue::None;
+
+    /// Whether what comes out are sessions that the tool opens itself. It then sees records
+    /// of every kind but END, as a sink does: SESSION with this stage in it, and this
+    /// stage's STATS too. Nothing is passed on for it.
+    const OPENS_SESSIONS: bool = false;
 
     /// Checks the arguments and acquires what the tool needs.
     fn open(args: Self::Args) -> Result<Self>;
@@ -79,6 +85,12 @@ pub trait Filter: Sized {
     /// Called when the deadline has passed, whether input comes or not.
     fn tick(&mut self, _now: i64, _out: &mut impl Output) -> Result<()> {
         Ok(())
+    }
+
+    /// A descriptor to wait for beside the input. When it is readable, the deadline should
+    /// have passed.
+    fn watch(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 
     /// Takes note of input that could not be read.
@@ -174,15 +186,23 @@ struct FilterStage<F, O> {
 
 impl<F: Filter, O: Outlet> FilterStage<F, O> {
     /// Every stage adds itself to each announcement of the session.
-    fn join_session(&mut self, record: Record<'_>) -> Result<()> {
+    fn join_session(&mut self, record: Record<'_>, catalog: &Catalog) -> Result<()> {
         match Session::from_bytes(record.payload) {
             Ok(mut session) => {
                 self.filter.session(record.header.session, &session);
                 self.identity.join(&mut session);
-                self.out.send(Record::new(record.header, &session.to_bytes()))
+                self.pass(Record::new(record.header, &session.to_bytes()), catalog)
             }
             // Readable or not, it is the user's.
-            Err(_) => self.out.send(record),
+            Err(_) => self.pass(record, catalog),
+        }
+    }
+
+    /// Passes on what the runtime takes care of, unless the tool does.
+    fn pass(&mut self, record: Record<'_>, catalog: &Catalog) -> Result<()> {
+        match F::OPENS_SESSIONS {
+            true => self.filter.record(record, catalog, &mut self.out),
+            false => self.out.send(record),
         }
     }
 }
@@ -198,8 +218,8 @@ impl<F: Filter, O: Outlet> Consumer for FilterStage<F, O> {
             Kind::GAP if record.header.stream != 0 => {
                 self.filter.record(record, catalog, &mut self.out)
             }
-            Kind::SESSION => self.join_session(record),
-            _ => self.out.send(record),
+            Kind::SESSION => self.join_session(record, catalog),
+            _ => self.pass(record, catalog),
         }
     }
 
@@ -212,11 +232,25 @@ impl<F: Filter, O: Outlet> Consumer for FilterStage<F, O> {
     }
 
     fn end_session(&mut self, ended: &Ended<'_>) -> Result<()> {
-        self.out.end(ended)
+        match F::OPENS_SESSIONS {
+            true => Ok(()),
+            false => self.out.end(ended.session, ended.time, ended.reason),
+        }
     }
 
-    fn stats(&mut self, session: u32, time: i64, stats: &Stats) -> Result<()> {
-        self.out.stats(session, time, stats)
+    fn stats(
+        &mut self,
+        session: u32,
+        time: i64,
+        stats: &Stats,
+        catalog: &Catalog,
+    ) -> Result<()> {
+        if !F::OPENS_SESSIONS {
+            return self.out.stats(session, time, stats);
+        }
+        let (kind, sent) = (Kind::STATS, self.out.now());
+        let header = Header { kind, flags: 0, stream: 0, session, seq: 0, time, sent };
+        self.filter.record(Record::new(header, &stats.to_bytes()), catalog, &mut self.out)
     }
 
     fn idle(&mut self) -> Result<()> {
@@ -233,5 +267,9 @@ impl<F: Filter, O: Outlet> Consumer for FilterStage<F, O> {
 
     fn deadline(&self) -> Option<i64> {
         self.filter.deadline()
+    }
+
+    fn watch(&self) -> Option<BorrowedFd<'_>> {
+        self.filter.watch()
     }
 }

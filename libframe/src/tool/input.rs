@@ -1,5 +1,6 @@
 //! The records' way in: read as they come, with an eye on the clock.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -88,7 +89,7 @@ impl Input {
                 self.books.stop(reason);
                 break;
             }
-            match self.fill(consumer.deadline(), last)? {
+            match self.fill(consumer, last)? {
                 Fill::Time => {}
                 Fill::Stop => {
                     self.books.stop("signal");
@@ -96,6 +97,8 @@ impl Input {
                 }
                 Fill::Bytes => {
                     last = self.books.look_at_clock();
+                    // What was read is sent at this time, not at that before the wait.
+                    consumer.tick(last)?;
                     let arrival = self.reader.get_ref().arrival();
                     arrival.into_iter().for_each(|time| self.books.arrived(time));
                 }
@@ -147,11 +150,12 @@ impl Input {
         idle.then_some("idle")
     }
 
-    fn fill(&mut self, deadline: Option<i64>, last: i64) -> Result<Fill> {
+    fn fill(&mut self, consumer: &impl Consumer, last: i64) -> Result<Fill> {
+        let deadline = consumer.deadline();
         let idle = self.idle.map(|idle| last.saturating_add(idle));
         let times = [deadline, self.until, idle, Some(self.books.next_stats())];
         let deadline = times.into_iter().flatten().min().unwrap_or(i64::MAX);
-        match self.wait(deadline)? {
+        match self.wait(deadline, consumer.watch())? {
             Ready::Read => {}
             Ready::Time => return Ok(Fill::Time),
             Ready::Stop => return Ok(Fill::Stop),
@@ -161,9 +165,9 @@ impl Input {
         Ok(if more { Fill::Bytes } else { Fill::End })
     }
 
-    fn wait(&mut self, deadline: i64) -> Result<Ready> {
+    fn wait(&mut self, deadline: i64, watch: Option<BorrowedFd<'_>>) -> Result<Ready> {
         let origin = self.reader.get_mut();
-        let ready = origin.wait(deadline, &self.stop, &self.clock);
+        let ready = origin.wait(deadline, watch, &self.stop, &self.clock);
         ready.with_context(|| self.reader.get_ref().name().to_owned())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::exit::Usage;
 use super::reservoir::Reservoir;
 use super::signal::{Stop, Wake, poll_until};
 use super::status::Counters;
-use crate::clock::Clock;
+use crate::clock::{Clock, SECOND};
 
 /// Records that a tool gets from elsewhere than the stage before, in the form of the pipe.
 ///
@@ -158,10 +158,12 @@ impl Origin {
         }
     }
 
-    /// Waits until a read would not block, or until `deadline`.
+    /// Waits until a read would not block, something happened at `watch`, or until
+    /// `deadline`.
     pub(super) fn wait(
         &mut self,
         deadline: i64,
+        watch: Option<BorrowedFd<'_>>,
         stop: &Stop,
         clock: &Clock,
     ) -> io::Result<Ready> {
@@ -169,19 +171,24 @@ impl Origin {
             // Files are always ready.
             Way::Files { .. } => Ok(Ready::Read),
             Way::Stdin(file) => {
-                let mut fds = [PollFd::new(file, PollFlags::IN)];
+                let fd = file.as_fd();
+                let mut fds = [fd, watch.unwrap_or(fd)]
+                    .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
                 poll_until(&mut fds, deadline, clock)?;
                 let ready = !fds[0].revents().is_empty();
                 Ok(if ready { Ready::Read } else { Ready::Time })
             }
             Way::Ahead(reservoir) => {
-                let ready = reservoir.wait(deadline, clock);
+                // It waits for no descriptor, so it looks up in time for one.
+                let soon = watch.map_or(i64::MAX, |_| clock.now() + SECOND / 20);
+                let ready = reservoir.wait(deadline.min(soon), clock);
                 Ok(if ready { Ready::Read } else { Ready::Time })
             }
             Way::Supply(supply) => {
                 let due = supply.due()?;
-                match stop.wait(None, Some(due.min(deadline)))? {
+                match stop.wait(watch, Some(due.min(deadline)))? {
                     Wake::Stop => Ok(Ready::Stop),
+                    Wake::Ready => Ok(Ready::Time),
                     _ if due <= deadline => Ok(Ready::Read),
                     _ => Ok(Ready::Time),
                 }

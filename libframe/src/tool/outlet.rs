@@ -17,7 +17,6 @@ use rustix::event::{PollFd, PollFlags};
 use super::account::Account;
 use super::backlog::{Backlog, Bell, Manner};
 use super::chunk::Chunk;
-use super::consumer::Ended;
 use super::lanes::Put;
 use super::output::{Output, Stdout};
 use super::signal::poll_until;
@@ -42,9 +41,6 @@ pub(super) trait Outlet: Output {
     /// Sends the stage's own STATS.
     fn stats(&mut self, session: u32, time: i64, stats: &Stats) -> Result<()>;
 
-    /// Ends a session.
-    fn end(&mut self, ended: &Ended<'_>) -> Result<()>;
-
     /// Nothing more is at hand: what was gathered must go out.
     fn flush(&mut self) -> Result<()>;
 
@@ -59,10 +55,6 @@ impl Outlet for Stdout {
 
     fn stats(&mut self, session: u32, time: i64, stats: &Stats) -> Result<()> {
         self.send_payload(session, 0, time, stats)
-    }
-
-    fn end(&mut self, ended: &Ended<'_>) -> Result<()> {
-        Stdout::end(self, ended.session, ended.time, ended.reason)
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -201,6 +193,11 @@ impl Output for Queued {
         result
     }
 
+    fn end(&mut self, session: u32, time: i64, reason: &str) -> Result<()> {
+        let end = End { streams: Vec::new(), reason: reason.into() };
+        self.put_payload(Kind::END, END, (session, time), &end.to_bytes())
+    }
+
     fn now(&self) -> i64 {
         self.now
     }
@@ -213,11 +210,6 @@ impl Outlet for Queued {
 
     fn stats(&mut self, session: u32, time: i64, stats: &Stats) -> Result<()> {
         self.put_payload(Kind::STATS, STATS, (session, time), &stats.to_bytes())
-    }
-
-    fn end(&mut self, ended: &Ended<'_>) -> Result<()> {
-        let end = End { streams: Vec::new(), reason: ended.reason.into() };
-        self.put_payload(Kind::END, END, (ended.session, ended.time), &end.to_bytes())
     }
 
     fn flush(&mut self) -> Result<()> {

@@ -14,7 +14,7 @@ use crate::batch::{Sample, data_record};
 use crate::clock::Clock;
 use crate::io::RecordWriter;
 use crate::ledger::SessionLedger;
-use crate::payload::{Gap, Payload};
+use crate::payload::{End, Gap, Payload};
 use crate::wire::{FLAG_DEVICE_TIME, Header, Kind, Record};
 
 /// Where a filter puts its records.
@@ -30,6 +30,9 @@ pub trait Output {
         self.send(data_record(header, sample, &mut Vec::new()))
     }
 
+    /// Ends a session that the tool opened itself: END, with the totals of what was sent.
+    fn end(&mut self, session: u32, time: i64, reason: &str) -> Result<()>;
+
     /// The time that records get as `sent`.
     fn now(&self) -> i64;
 }
@@ -43,12 +46,25 @@ impl Output for Vec<(Header, Vec<u8>)> {
         self.push((record.header, record.payload.to_vec()));
         Ok(())
     }
+
+    fn end(&mut self, session: u32, time: i64, reason: &str) -> Result<()> {
+        let end = End { streams: Vec::new(), reason: reason.into() };
+        let (kind, sent) = (Kind::END, 0);
+        let header = Header { kind, flags: 0, stream: 0, session, seq: 0, time, sent };
+        self.push((header, end.to_bytes()));
+        Ok(())
+    }
 }
 
 /// stdout as a place for records.
+pub(super) type Stdout = RecordOut<File>;
+
+/// A place for records, which keeps the account of what went there.
 #[derive(Debug)]
-pub(super) struct Stdout {
-    writer: RecordWriter<File>,
+pub struct RecordOut<W> {
+    writer: RecordWriter<W>,
+    /// What it is called in messages, if it is stdout.
+    is_stdout: bool,
     /// What was sent of each session that has not ended.
     sessions: Vec<(u32, SessionLedger)>,
     counters: Arc<Counters>,
@@ -57,7 +73,7 @@ pub(super) struct Stdout {
     now: i64,
 }
 
-impl Stdout {
+impl RecordOut<File> {
     pub(super) fn open(counters: &Arc<Counters>, clock: &Clock) -> Result<Stdout> {
         let stdout = io::stdout();
         if stdout.is_terminal() {
@@ -67,16 +83,13 @@ impl Stdout {
         }
         let file = File::from(stdout.as_fd().try_clone_to_owned()?);
         widen(&file);
-        Ok(Stdout {
+        Ok(RecordOut {
             writer: RecordWriter::new(file),
+            is_stdout: true,
             sessions: Vec::new(),
             counters: Arc::clone(counters),
             now: clock.now(),
         })
-    }
-
-    pub(super) fn set_now(&mut self, now: i64) {
-        self.now = now;
     }
 
     /// Where it goes.
@@ -88,6 +101,24 @@ impl Stdout {
     /// was read.
     pub(super) fn narrow(&self) {
         narrow(self.file());
+    }
+}
+
+impl<W: Write> RecordOut<W> {
+    /// Another place than stdout.
+    pub fn to(writer: W) -> RecordOut<W> {
+        RecordOut {
+            writer: RecordWriter::new(writer),
+            is_stdout: false,
+            sessions: Vec::new(),
+            counters: Arc::default(),
+            now: 0,
+        }
+    }
+
+    /// Sets the time that records get as `sent`.
+    pub fn set_now(&mut self, now: i64) {
+        self.now = now;
     }
 
     /// Sends a typed payload on behalf of the session.
@@ -103,16 +134,17 @@ impl Stdout {
         self.send(Record::new(header, &payload.to_bytes()))
     }
 
-    /// Writes END with the totals of what was sent, and forgets the session.
-    pub(super) fn end(&mut self, session: u32, time: i64, reason: &str) -> Result<()> {
-        let end = self.ledger(session).end(reason);
-        self.send_payload(session, 0, time, &end)?;
-        self.sessions.retain(|(tag, _)| *tag != session);
-        Ok(())
+    /// Writes what was gathered.
+    pub fn flush(&mut self) -> Result<()> {
+        let written = self.writer.flush();
+        self.told(written)
     }
 
-    pub(super) fn flush(&mut self) -> Result<()> {
-        self.writer.flush().map_err(stdout_error).context("stdout")
+    fn told(&self, written: io::Result<()>) -> Result<()> {
+        match self.is_stdout {
+            true => written.map_err(stdout_error).context("stdout"),
+            false => Ok(written?),
+        }
     }
 
     /// Sends a record with one bit flipped: what a source simulates.
@@ -122,7 +154,8 @@ impl Stdout {
         record.encode(&mut bytes);
         let at = bit as usize % (bytes.len() * 8);
         bytes[at / 8] ^= 1 << (at % 8);
-        self.writer.write_bytes(&bytes).map_err(stdout_error).context("stdout")
+        let written = self.writer.write_bytes(&bytes);
+        self.told(written)
     }
 
     /// The account of what was sent of a session.
@@ -166,7 +199,7 @@ impl Stdout {
     }
 }
 
-impl Output for Stdout {
+impl<W: Write> Output for RecordOut<W> {
     fn now(&self) -> i64 {
         self.now
     }
@@ -174,7 +207,8 @@ impl Output for Stdout {
     #[inline]
     fn send(&mut self, record: Record<'_>) -> Result<()> {
         let record = self.book(record);
-        self.writer.write(&record).map_err(stdout_error).context("stdout")
+        let written = self.writer.write(&record);
+        self.told(written)
     }
 
     /// Written from where it lies: a copy of the longest sample would double the memory
@@ -187,10 +221,16 @@ impl Output for Stdout {
         let header = Header { kind, flags: FLAG_DEVICE_TIME, seq, time, ..*header };
         let front = self.book(Record::new(header, &device_time));
         self.counters.output.add(0, sample.bytes.len());
-        self.writer
-            .write_pieces(&front.header, front.payload, sample.bytes)
-            .map_err(stdout_error)
-            .context("stdout")
+        let written =
+            self.writer.write_pieces(&front.header, front.payload, sample.bytes);
+        self.told(written)
+    }
+
+    fn end(&mut self, session: u32, time: i64, reason: &str) -> Result<()> {
+        let end = self.ledger(session).end(reason);
+        self.send_payload(session, 0, time, &end)?;
+        self.sessions.retain(|(tag, _)| *tag != session);
+        Ok(())
     }
 }
 

@@ -30,6 +30,11 @@ impl Patterns {
         self.globs.is_empty()
     }
 
+    /// Whether a word of another kind than a stream's name was chosen.
+    pub fn hold_word(&self, word: &str) -> bool {
+        self.globs.is_match(word)
+    }
+
     /// Whether this stream was chosen.
     pub fn hold(&self, name: &str, number: u16) -> bool {
         self.globs.is_match(name) || self.numbers.contains(&number)

@@ -1,5 +1,6 @@
 //! `main` for a tool that reads records and puts them somewhere else.
 
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -89,6 +90,12 @@ pub trait Sink: Sized {
     /// Called when the deadline has passed, whether input comes or not.
     fn tick(&mut self, _now: i64) -> Result<()> {
         Ok(())
+    }
+
+    /// A descriptor to wait for beside the input. When it is readable, the deadline should
+    /// have passed.
+    fn watch(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 
     /// Nothing more is at hand: what was gathered should reach its readers.
@@ -215,7 +222,13 @@ impl<S: Sink> Consumer for SinkStage<'_, S> {
         self.sink.end(ended)
     }
 
-    fn stats(&mut self, _session: u32, _time: i64, stats: &Stats) -> Result<()> {
+    fn stats(
+        &mut self,
+        _session: u32,
+        _time: i64,
+        stats: &Stats,
+        _catalog: &Catalog,
+    ) -> Result<()> {
         self.sink.stats(stats)
     }
 
@@ -232,6 +245,10 @@ impl<S: Sink> Consumer for SinkStage<'_, S> {
 
     fn deadline(&self) -> Option<i64> {
         self.sink.deadline()
+    }
+
+    fn watch(&self) -> Option<BorrowedFd<'_>> {
+        self.sink.watch()
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::args::Common;
 use super::status::Counters;
 use crate::clock::{Clock, cpu_time};
+use crate::crc;
 use crate::histogram::Histogram;
 use crate::payload::{Flow, Session, Stage, Stats};
 
@@ -60,6 +61,12 @@ impl Identity {
         session.stages.push(self.stage());
         session.stages.len() as u32 - 1
     }
+}
+
+/// Gives a session that this stage opens a name of its own; returns its tag.
+pub fn name_session(session: &mut Session) -> u32 {
+    session.uuid = uuid::Uuid::new_v4().to_string();
+    crc::crc32c(session.uuid.as_bytes())
 }
 
 /// The host's name, as the kernel has it.

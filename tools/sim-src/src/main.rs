@@ -12,10 +12,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use libframe::clock::SECOND;
-use libframe::tool::{self, Feed};
+use libframe::tool::{self, Feed, Planned};
 
 use crate::fault::Fault;
-use crate::rig::{Pace, Rig};
+use crate::rig::{Next, Pace, Rig};
 use crate::spec::{Defaults, Rate, Spec};
 
 /// How far ahead of the clock a sample may be made: less than a sleep's own lateness.
@@ -54,6 +54,11 @@ struct Args {
     /// burst=20, drift=50ppm; may be repeated
     #[arg(long = "fault", value_name = "FAULT", value_parser = Fault::parse)]
     faults: Vec<Fault>,
+
+    /// Send an event at this time after the start, or each time: hit@2s, hit=5@2s, hit/2s;
+    /// may be repeated
+    #[arg(long = "event", value_name = "LABEL[=VALUE]@TIME", value_parser = Planned::parse)]
+    events: Vec<Planned>,
 }
 
 fn main() -> ExitCode {
@@ -66,6 +71,7 @@ fn run(args: Args, feed: &mut Feed) -> Result<()> {
     let pace = if args.rate == Some(Rate::Max) { Pace::Free } else { Pace::Real };
     let defaults = Defaults { rate: args.rate, channels: args.channels };
     let mut rig = Rig::open(specs, &defaults, args.seed, args.faults, pace, feed)?;
+    rig.plan(args.events);
     while feed.is_running() {
         let Some((next, due)) = rig.next_due() else { break };
         if pace == Pace::Real && due > feed.clock().now() + SLACK {
@@ -74,7 +80,10 @@ fn run(args: Args, feed: &mut Feed) -> Result<()> {
             feed.wait(None, Some(wake))?;
             continue;
         }
-        rig.send(next, feed)?;
+        match next {
+            Next::Record(stream) => rig.send(stream, feed)?,
+            Next::Event(event) => rig.send_event(event, feed)?,
+        }
     }
     rig.finish(feed)
 }

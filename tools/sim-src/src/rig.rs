@@ -4,7 +4,7 @@ use anyhow::Result;
 use libframe::batch::{Builder, Sample};
 use libframe::clock::SECOND;
 use libframe::payload::Reason;
-use libframe::tool::{Feed, Raw, Usage};
+use libframe::tool::{Feed, Planned, Raw, Usage};
 use libframe::wire::{FLAG_DEVICE_TIME, Header, Kind, MAX_PAYLOAD};
 
 use crate::fault::{Fault, Faults};
@@ -19,8 +19,18 @@ pub(crate) enum Pace {
     Free,
 }
 
+/// What comes next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Next {
+    /// A record of this stream.
+    Record(usize),
+    /// This event.
+    Event(usize),
+}
+
 pub(crate) struct Rig {
     streams: Vec<Simulated>,
+    events: Vec<Planned>,
     faults: Faults,
     pace: Pace,
     seed: u64,
@@ -87,11 +97,36 @@ impl Rig {
         }
         let (start, count) = (feed.clock().now(), feed.count());
         let (payload, sample) = (Vec::new(), Vec::new());
-        Ok(Rig { streams, faults, pace, seed, start, count, payload, sample })
+        let events = Vec::new();
+        Ok(Rig { streams, events, faults, pace, seed, start, count, payload, sample })
     }
 
-    /// The stream whose record comes next, and when; `None` when all have enough.
-    pub(crate) fn next_due(&self) -> Option<(usize, i64)> {
+    /// Sends these events too.
+    pub(crate) fn plan(&mut self, events: Vec<Planned>) {
+        self.events = events;
+    }
+
+    /// What comes next, and when; `None` when all streams have enough.
+    pub(crate) fn next_due(&self) -> Option<(Next, i64)> {
+        let (stream, due) = self.next_record()?;
+        let events = self.events.iter().enumerate();
+        let event = events.map(|(at, event)| (event.next, at)).min();
+        match event.map(|(next, at)| (self.start.saturating_add(next), at)) {
+            Some((time, at)) if time <= due => Some((Next::Event(at), time)),
+            _ => Some((Next::Record(stream), due)),
+        }
+    }
+
+    /// Sends an event, of the session as a whole.
+    pub(crate) fn send_event(&mut self, at: usize, feed: &mut Feed) -> Result<()> {
+        let event = &mut self.events[at];
+        let (time, value) = (self.start + event.next, event.value.clone());
+        event.go_on();
+        feed.event_at(0, time, &self.events[at].label, value)
+    }
+
+    /// The stream whose record comes next, and when.
+    fn next_record(&self) -> Option<(usize, i64)> {
         let open = self.streams.iter().enumerate().filter(|(_, stream)| !stream.done);
         let due =
             |(at, stream): (usize, &Simulated)| (at, self.due(stream, stream.record));

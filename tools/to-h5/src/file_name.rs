@@ -12,6 +12,8 @@ use libframe::tool::Usage;
 #[derive(Debug)]
 pub(crate) struct FileName {
     template: PathBuf,
+    /// The clip that is recorded, where '%c' is its number.
+    clip: Option<u64>,
     /// The name without a number, and the last number it had.
     last: Option<(PathBuf, u32)>,
 }
@@ -19,7 +21,9 @@ pub(crate) struct FileName {
 impl FileName {
     pub(crate) fn new(template: PathBuf) -> Result<FileName> {
         match template.file_name() {
-            Some(_) if !template.is_dir() => Ok(FileName { template, last: None }),
+            Some(_) if !template.is_dir() => {
+                Ok(FileName { template, clip: None, last: None })
+            }
             _ => {
                 let hint = format!(
                     "{}: a folder; give me the name of a file",
@@ -28,6 +32,33 @@ impl FileName {
                 Err(Usage(hint).into())
             }
         }
+    }
+
+    /// Whether each clip has a file of its own.
+    pub(crate) fn is_per_clip(&self) -> bool {
+        let text = self.template.to_str().unwrap_or_default();
+        with_number(text, 0) != text
+    }
+
+    /// Where the files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.template.parent().unwrap_or(Path::new(""))
+    }
+
+    /// The file of a clip, whether there is one of this name or not.
+    pub(crate) fn of_clip(&mut self, clip: u64) -> Result<PathBuf> {
+        self.clip = Some(clip);
+        self.first()
+    }
+
+    /// What to do about a session that is no clip.
+    pub(crate) fn no_clip(&self) -> anyhow::Error {
+        let name = self.template.display();
+        Usage(format!(
+            "{name}: this session is no clip, and %c is the number of one; put \
+             clip-frames before, or name the file without %c"
+        ))
+        .into()
     }
 
     /// The first file, whether there is one of this name or not.
@@ -58,6 +89,7 @@ impl FileName {
         let Some(text) = self.template.to_str().filter(|text| text.contains('%')) else {
             return Ok(self.template.clone());
         };
+        let text = &self.clip.map_or(text.to_owned(), |clip| with_number(text, clip));
         let name = jiff::fmt::strtime::format(text, now)
             .map_err(|err| anyhow!(Usage(format!("{text}: {err}"))))?;
         let path = PathBuf::from(name);
@@ -68,6 +100,35 @@ impl FileName {
         }
         Ok(path)
     }
+}
+
+/// The text with this number for each '%c', and '%03c' filled up with zeros.
+fn with_number(text: &str, number: u64) -> String {
+    let mut made = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        made.push_str(&rest[..at]);
+        let conversion = &rest[at + 1..];
+        let digits = conversion.bytes().take_while(u8::is_ascii_digit).count();
+        // A pair of them stands for one, and for no conversion.
+        let len = match conversion.as_bytes().get(digits) {
+            Some(b'c') => {
+                let width: usize = conversion[..digits].parse().unwrap_or(0);
+                made.push_str(&format!("{number:0width$}", width = width.min(20)));
+                1 + digits + 1
+            }
+            Some(b'%') if digits == 0 => {
+                made.push_str("%%");
+                2
+            }
+            _ => {
+                made.push('%');
+                1
+            }
+        };
+        rest = &rest[at + len..];
+    }
+    made + rest
 }
 
 /// The name with its number before the ending; without one for 0.
@@ -93,6 +154,19 @@ mod tests {
         assert_eq!(numbered(Path::new("a/b.h5"), 0), Path::new("a/b.h5"));
         assert_eq!(numbered(Path::new("a/b.c.h5"), 1), Path::new("a/b.c-001.h5"));
         assert_eq!(numbered(Path::new("b"), 1234), Path::new("b-1234"));
+    }
+
+    #[test]
+    fn a_clips_number_is_in_the_name_beside_the_time() {
+        assert_eq!(with_number("a_%c_%3c_%03c_%%c_%H.h5", 7), "a_7_007_007_%%c_%H.h5");
+        assert_eq!(with_number("a_%05c", 1_234_567), "a_1234567");
+        let mut name = FileName::new("/x/%Y/a_%%c_%03c.h5".into()).unwrap();
+        assert!(name.is_per_clip());
+        let now = "2026-11-05T09:08:07+01:00[+01:00]".parse().unwrap();
+        name.template = "/x/a_%Y_%%c_%03c.h5".into();
+        name.clip = Some(7);
+        assert_eq!(name.expand(&now).unwrap(), Path::new("/x/a_2026_%c_007.h5"));
+        assert!(!FileName::new("/x/a_%%c_%H.h5".into()).unwrap().is_per_clip());
     }
 
     #[test]

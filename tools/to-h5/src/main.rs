@@ -4,15 +4,16 @@ mod file_name;
 mod limit;
 mod repair;
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread::{Builder, JoinHandle};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
 use libframe::catalog::Catalog;
 use libframe::clock::Clock;
-use libframe::payload::{Payload as _, Stats};
+use libframe::payload::{Payload as _, Session, Stats};
 use libframe::tool::{self, Account, Ended, Sink, Voice};
 use libframe::wire::{Header, Kind, Record};
 use libframe_record::{Compress, Fsync, Options, Recorder, broken_off};
@@ -22,7 +23,8 @@ use crate::limit::{Rotate, free_space};
 
 const EXAMPLES: &str = "Examples:
   sim-src glove -n 500 --rate max | to-h5 session.h5
-  sim-src glove camera --duration 1s | to-h5 'session_%Y-%m-%d_%H-%M-%S.h5' --rotate 1h";
+  sim-src glove camera --duration 1s | to-h5 'session_%Y-%m-%d_%H-%M-%S.h5' --rotate 1h
+  sim-src glove --event hit/1s --duration 3s | clip-frames --on hit | to-h5 'clip_%03c.h5'";
 
 /// Record to HDF5, so that no crash loses what was recorded.
 ///
@@ -32,7 +34,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Args {
-    /// The recording; '%Y-%m-%d_%H-%M-%S' and the like become the local time
+    /// The recording; '%Y-%m-%d_%H-%M-%S' and the like become the local time, '%c' or
+    /// '%03c' the number of the clip (see clip-frames), each of which has a file then
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
@@ -75,6 +78,9 @@ enum When {
     Always,
 }
 
+/// Files that may be in completion at once: clips may come faster than that goes.
+const MOST_CLOSING: usize = 4;
+
 fn main() -> ExitCode {
     // A command has other common options than a sink, so this is known before they are read.
     match std::env::args_os().any(|word| word == "--repair") {
@@ -86,16 +92,19 @@ fn main() -> ExitCode {
 struct ToH5 {
     name: FileName,
     options: Options,
+    force: bool,
     flush: i64,
     rotate: Option<Rotate>,
     min_free: Option<u64>,
     clock: Clock,
+    voice: Voice,
+    /// `None` between two clips that have files of their own.
     recorder: Option<Recorder>,
     /// When the file was begun, and when it is brought up to date next.
     begun: i64,
     next_commit: i64,
-    /// The file before, which is being completed.
-    closing: Option<JoinHandle<Result<()>>>,
+    /// The files before, which are being completed.
+    closing: VecDeque<JoinHandle<Result<()>>>,
     /// The session of the last record.
     session: Option<u32>,
 }
@@ -113,41 +122,51 @@ impl Sink for ToH5 {
             When::Always => Fsync::Always,
         };
         let options = Options { compress: args.compress, fsync };
-        let mut name = FileName::new(args.file)?;
-        let path = name.first()?;
+        let name = FileName::new(args.file)?;
         let clock = Clock::system();
         let now = clock.now();
         let mut tool = ToH5 {
             name,
             options,
+            force: args.force,
             flush: args.flush,
             rotate: args.rotate,
             min_free: args.min_free,
             clock,
+            voice: Voice::default(),
             recorder: None,
             begun: now,
             next_commit: now.saturating_add(args.flush),
-            closing: None,
+            closing: VecDeque::new(),
             session: None,
         };
-        tool.check_space(&path)?;
-        tool.recorder = Some(Recorder::create(&path, options, args.force)?);
+        if !tool.name.is_per_clip() {
+            let path = tool.name.first()?;
+            tool.begin(&path)?;
+        }
         Ok(tool)
     }
 
     fn voice(&mut self, voice: Voice) {
-        if let Some(recorder) = &self.recorder {
-            tell_broken_off(recorder.path(), &voice);
-        }
+        let path = self.recorder.as_ref().map(Recorder::path);
+        let folder = path.and_then(Path::parent).unwrap_or(self.name.folder());
+        tell_broken_off(folder, path, &voice);
+        self.voice = voice;
     }
 
     fn record(&mut self, record: Record<'_>, _catalog: &Catalog) -> Result<()> {
-        self.session = Some(record.header.session);
+        let session = self.session.replace(record.header.session);
+        let begins = session != self.session || self.recorder.is_none();
+        if begins && self.name.is_per_clip() {
+            self.begin_clip(&record)?;
+        }
         self.recorder()?.record(&record)
     }
 
     fn stats(&mut self, stats: &Stats) -> Result<()> {
-        let Some(session) = self.session else { return Ok(()) };
+        let Some(session) = self.session.filter(|_| self.recorder.is_some()) else {
+            return Ok(());
+        };
         let (kind, time) = (Kind::STATS, stats.to);
         let header =
             Header { kind, flags: 0, stream: 0, session, seq: 0, time, sent: time };
@@ -155,7 +174,7 @@ impl Sink for ToH5 {
     }
 
     fn deadline(&self) -> Option<i64> {
-        Some(self.next_commit)
+        self.recorder.as_ref().map(|_| self.next_commit)
     }
 
     fn tick(&mut self, now: i64) -> Result<()> {
@@ -175,7 +194,7 @@ impl Sink for ToH5 {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let recorder = self.recorder()?;
+        let Some(recorder) = &mut self.recorder else { return Ok(()) };
         recorder.flush()?;
         let (committed, more) = (recorder.committed(), recorder.uncommitted());
         match self.rotate {
@@ -192,14 +211,18 @@ impl Sink for ToH5 {
     }
 
     fn end(&mut self, ended: &Ended<'_>) -> Result<()> {
-        if ended.broke_off.is_some() {
+        if self.recorder.is_none() {
             return Ok(());
+        }
+        if ended.broke_off.is_some() {
+            return self.end_clip("broke off");
         }
         let (kind, session, now) = (Kind::END, ended.session, self.clock.now());
         let payload = ended.ledger.end(ended.reason).to_bytes();
         let header =
             Header { kind, flags: 0, stream: 0, session, seq: 0, time: now, sent: now };
-        self.recorder()?.record(&Record::new(header, &payload))
+        self.recorder()?.record(&Record::new(header, &payload))?;
+        self.end_clip(ended.reason)
     }
 
     fn close(&mut self, _account: &Account) -> Result<()> {
@@ -216,29 +239,69 @@ impl ToH5 {
     fn complete(&mut self, reason: &str) -> Result<()> {
         let closed =
             self.recorder.take().map_or(Ok(()), |recorder| recorder.close(reason));
-        self.wait_for_last()?;
+        self.wait_for(0)?;
         closed
+    }
+
+    /// Begins a file, the first or that of a clip.
+    fn begin(&mut self, path: &Path) -> Result<()> {
+        self.check_space(path)?;
+        self.recorder = Some(Recorder::create(path, self.options, self.force)?);
+        let now = self.clock.now();
+        (self.begun, self.next_commit) = (now, now.saturating_add(self.flush));
+        Ok(())
+    }
+
+    /// Begins the file of a clip, with the first record of its session.
+    fn begin_clip(&mut self, first: &Record<'_>) -> Result<()> {
+        self.end_clip("broke off")?;
+        let session = Session::from_bytes(first.payload);
+        let session = session.ok().filter(|_| first.header.kind == Kind::SESSION);
+        let clip = session.and_then(|session| session.meta.get("clip")?.parse().ok());
+        let clip: u64 = clip.ok_or_else(|| self.name.no_clip())?;
+        let path = self.name.of_clip(clip)?;
+        self.begin(&path)?;
+        self.voice.detail(&format!("clip {clip}: {}", path.display()));
+        Ok(())
+    }
+
+    /// Completes the file of a clip, while the next is read already.
+    fn end_clip(&mut self, reason: &str) -> Result<()> {
+        match self.recorder.take_if(|_| self.name.is_per_clip()) {
+            Some(recorder) => self.complete_meanwhile(recorder, reason),
+            None => Ok(()),
+        }
+    }
+
+    fn complete_meanwhile(&mut self, old: Recorder, reason: &str) -> Result<()> {
+        self.wait_for(MOST_CLOSING - 1)?;
+        let reason = reason.to_owned();
+        let close = move || old.close(&reason);
+        self.closing.push_back(Builder::new().name("closing".into()).spawn(close)?);
+        Ok(())
     }
 
     /// Goes on in a new file. The old one is completed meanwhile.
     fn begin_next(&mut self, now: i64) -> Result<()> {
-        self.wait_for_last()?;
+        self.wait_for(0)?;
         let path = self.name.next()?;
         let options = self.options;
         let next = self.recorder()?.next(&path, options)?;
         let Some(old) = self.recorder.replace(next) else { return Ok(()) };
         self.begun = now;
-        let close = move || old.close("rotated");
-        self.closing = Some(Builder::new().name("closing".into()).spawn(close)?);
-        Ok(())
+        self.complete_meanwhile(old, "rotated")
     }
 
-    fn wait_for_last(&mut self) -> Result<()> {
-        match self.closing.take().map(JoinHandle::join) {
-            Some(Err(_)) => Err(anyhow!("the thread that closes a file panicked")),
-            Some(Ok(result)) => result,
-            None => Ok(()),
+    /// Waits until at most so many files are still being completed.
+    fn wait_for(&mut self, most: usize) -> Result<()> {
+        while self.closing.len() > most {
+            match self.closing.pop_front().map(JoinHandle::join) {
+                Some(Err(_)) => bail!("the thread that closes a file panicked"),
+                Some(Ok(result)) => result?,
+                None => {}
+            }
         }
+        Ok(())
     }
 
     fn check_space(&self, path: &Path) -> Result<()> {
@@ -256,10 +319,10 @@ impl ToH5 {
 }
 
 /// Says which recordings here can be repaired.
-fn tell_broken_off(path: &Path, voice: &Voice) {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    for other in broken_off(folder.unwrap_or(Path::new("."))) {
-        if other != path {
+fn tell_broken_off(folder: &Path, path: Option<&Path>, voice: &Voice) {
+    let here = folder.as_os_str().is_empty();
+    for other in broken_off(if here { Path::new(".") } else { folder }) {
+        if Some(&*other) != path {
             let other = other.display();
             voice.tell(&format!(
                 "{other} broke off; to bring it up to date: repair-frames {other}"
