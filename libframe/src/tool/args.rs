@@ -15,6 +15,8 @@ pub(super) enum Role {
     Source,
     Filter,
     Sink,
+    /// What reads several inputs at once, and passes records on.
+    Merge,
     /// A sink whose destination may stall.
     Recorder,
     /// A sink whose product is text on stdout.
@@ -137,7 +139,7 @@ fn command<A: Parser>(role: Role) -> Command {
     let unfit: &[&str] = match role {
         Role::Source => &["max_record"],
         Role::Filter | Role::Sink | Role::TextSink => &["queue", "overflow"],
-        Role::Recorder => &["overflow"],
+        Role::Recorder | Role::Merge => &["overflow"],
         Role::Device => &["idle", "max_loss", "meta", "max_record", "queue", "overflow"],
         Role::Command => &[
             "count",
@@ -166,6 +168,10 @@ fn command<A: Parser>(role: Role) -> Command {
         if role == Role::Recorder && id == "queue" {
             let help = "How much input may wait while the disk or the peer stalls";
             command = command.mut_arg(&id, |arg| arg.default_value("32MiB").help(help));
+        }
+        if role == Role::Merge && id == "queue" {
+            let help = "How much of each input may wait for the others";
+            command = command.mut_arg(&id, |arg| arg.default_value("1MiB").help(help));
         }
         if unfit.contains(&id.as_str()) {
             command = command.mut_arg(&id, |arg| arg.hide(true));

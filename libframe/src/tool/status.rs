@@ -145,7 +145,9 @@ fn is_last(role: Role) -> bool {
         Role::TextSink | Role::Device => {
             !stdout.is_terminal() && kind != Ok(FileType::Fifo)
         }
-        Role::Source | Role::Filter | Role::Command => kind != Ok(FileType::Fifo),
+        Role::Source | Role::Filter | Role::Merge | Role::Command => {
+            kind != Ok(FileType::Fifo)
+        }
     }
 }
 
@@ -269,7 +271,11 @@ impl View {
             Role::Source | Role::Sink | Role::Recorder => {
                 format!("\x1b[31m●\x1b[0m {text}")
             }
-            Role::Filter | Role::TextSink | Role::Device | Role::Command => text,
+            Role::Filter
+            | Role::Merge
+            | Role::TextSink
+            | Role::Device
+            | Role::Command => text,
         }
     }
 
