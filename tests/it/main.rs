@@ -17,6 +17,7 @@ mod calibrate_frames;
 mod capture_glove;
 mod inspect_frames;
 mod jitter_report;
+mod merge_frames;
 mod pick_frames;
 mod record_session;
 mod repair_frames;

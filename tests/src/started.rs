@@ -183,6 +183,11 @@ impl Started {
         self.until_stdout(|bytes| count_kind(bytes, kind) >= n)
     }
 
+    /// What a stage has written to stderr until now.
+    pub fn stderr_so_far(&self, stage: usize) -> Vec<u8> {
+        self.stderrs[stage].so_far()
+    }
+
     /// Waits until a stage's stderr contains a text.
     pub fn until_stderr(&mut self, stage: usize, text: &str) -> &mut Started {
         while !String::from_utf8_lossy(&self.stderrs[stage].so_far()).contains(text) {
