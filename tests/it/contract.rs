@@ -18,6 +18,7 @@ const SOURCES: &[&str] = &["sim-src --rate 1000"];
 const FILTERS: &[&str] = &[
     "batch-frames -n 7",
     "calibrate-frames --gain 2 --all",
+    "merge-frames -",
     "pick-frames",
     "repair-frames -q",
 ];

@@ -206,6 +206,16 @@ impl Started {
         self
     }
 
+    /// Gives the first stage more on its stdin, which was left open.
+    pub fn feed(&mut self, bytes: &[u8]) -> &mut Started {
+        if let Some(feeder) = self.feeder.take() {
+            self.stdin = feeder.join().expect("a feeder that does not panic");
+        }
+        let stdin = self.stdin.as_mut().expect("a stdin that was left open");
+        stdin.write_all(bytes).expect("a stage that reads");
+        self
+    }
+
     /// Closes the first stage's stdin, if it was left open.
     pub fn close_stdin(&mut self) -> &mut Started {
         if let Some(feeder) = self.feeder.take() {

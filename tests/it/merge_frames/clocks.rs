@@ -163,7 +163,7 @@ fn alternating() -> Vec<(String, i64)> {
 fn texts_have_the_wall_clock_times_of_both_hosts() {
     let folder = Scratch::new();
     let files = two_hosts(&folder).join(" ");
-    let run = pipe(&format!("merge-frames {files} | to-text -t ns")).run();
+    let run = pipe(&format!("merge-frames {files} | to-text --times ns")).run();
     assert_eq!(wall_times(run.expect(&[0, 0])), alternating());
 }
 
@@ -176,10 +176,10 @@ fn a_recording_has_them_too_and_is_replayed_in_order() {
     std::fs::write(&frames, &merged.stdout).unwrap();
     pipe(&format!("to-h5 {h5}")).input_file(&frames).run().expect(&[0]);
     for recording in [&h5, &frames] {
-        let line = format!("replay --speed max {recording} | to-text -t ns");
+        let line = format!("replay --speed max {recording} | to-text --times ns");
         assert_eq!(wall_times(pipe(&line).run().expect(&[0, 0])), alternating());
         let line = format!("replay --speed max --start 3s --end 6s {recording}");
-        let run = pipe(&format!("{line} | to-text -t ns")).run();
+        let run = pipe(&format!("{line} | to-text --times ns")).run();
         assert_eq!(wall_times(run.expect(&[0, 0])), alternating()[2..5]);
         // A day's distance between two clocks is no pause.
         let line = format!("replay --speed 50 --restamp {recording}");
@@ -197,12 +197,34 @@ fn a_recording_has_them_too_and_is_replayed_in_order() {
 }
 
 #[test]
-fn a_recorder_that_changes_files_or_is_repaired_still_knows_the_clocks() {
+fn a_recorder_that_changes_files_or_is_killed_still_knows_the_clocks() {
     let folder = Scratch::new();
     let files = two_hosts(&folder).join(" ");
     let merged = pipe(&format!("merge-frames {files}")).run().stdout;
-    let name = folder.file("part_%S_%n.h5");
-    drop((merged, name));
+    let from = |at: usize| merged[at..].windows(5).position(|b| b == b"\xD5FP1\x03");
+    let first = from(0).unwrap();
+    let third = first + 2 * (48 + 1);
+    let path = folder.file("part_%Y%m%d%H%M%S.h5");
+    let line = format!("to-h5 {path} --rotate 1s --flush 50ms");
+    let mut recorder = pipe(&line).input_left_open(&merged[..third]).start();
+    // All is committed, and then the second file begins.
+    let files = || {
+        let names = folder.names().into_iter();
+        names.filter(|name| name.starts_with("part") && name.ends_with(".h5"))
+    };
+    while files().count() < 2 {
+        recorder.after(std::time::Duration::from_millis(20));
+    }
+    recorder.feed(&merged[third..]).after(std::time::Duration::from_millis(500));
+    recorder.signal(0, rustix::process::Signal::KILL);
+    recorder.wait();
+    for name in files().collect::<Vec<_>>() {
+        let path = folder.file(&name);
+        pipe(&format!("repair-frames {path}")).run();
+    }
+    let all: Vec<_> = files().map(|name| folder.file(&name)).collect();
+    let line = format!("replay --speed max {} | to-text --times ns", all.join(" "));
+    assert_eq!(wall_times(&pipe(&line).run()), alternating());
 }
 
 #[test]

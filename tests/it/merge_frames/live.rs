@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::thread::sleep;
 use std::time::Duration;
@@ -184,7 +183,9 @@ fn pipes_at_full_speed_are_in_order() {
     run.expect(&[0]).expect_silence();
     assert!(times(&run).is_sorted());
     assert_eq!(run.samples(), 4 * 2 * 20_000);
-    sources.into_iter().for_each(|source| drop(source.wait().expect(&[0])));
+    for source in sources {
+        source.wait().expect(&[0]);
+    }
 }
 
 #[test]
@@ -275,9 +276,9 @@ fn an_input_with_all_that_is_wanted_is_let_go() {
     let [a, b] = fifos(&folder, ["a", "b"]);
     let started = pipe(&format!("merge-frames -n 10 --skew 10m {a} {b}")).start();
     let fast = pipe("sim-src sine --rate 1000").output_fd(writer(&a)).start();
-    // Its reader goes away before the other input is done.
+    let slow = pipe("sim-src control --rate 10").output_fd(writer(&b)).start();
+    // Their reader goes away, of each when it has enough.
     fast.wait().expect(&[0]).expect_stderr(0, "the reader of stdout went away");
-    let slow = pipe("sim-src control -n 10 --rate 100").output_fd(writer(&b)).start();
     slow.wait().expect(&[0]);
     let run = started.wait();
     let counts: Vec<_> = samples(run.expect(&[0])).values().map(Vec::len).collect();
@@ -295,6 +296,6 @@ fn our_reader_that_goes_away_is_not_an_error() {
         }
         sleep(Duration::from_millis(2));
     }
-    assert!(!b.as_fd().try_clone_to_owned().is_err());
+    drop(b);
     started.wait().expect(&[0]).expect_silence();
 }
