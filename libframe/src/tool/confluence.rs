@@ -427,7 +427,7 @@ impl Confluence {
         if stored && self.released > i64::MIN {
             merge.on_its_clock(self.released)
         } else {
-            self.now
+            merge.here(self.now)
         }
     }
 

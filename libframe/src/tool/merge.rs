@@ -72,6 +72,9 @@ pub trait Merge: Sized {
     /// A time as [`Merge::time`] gives it, on the clock of the session that it writes.
     fn on_its_clock(&self, time: i64) -> i64;
 
+    /// An instant of this host's clock, on that of the session that it writes.
+    fn here(&self, now: i64) -> i64;
+
     /// The tag of the session that it writes, once that has begun, and this stage's place
     /// in it.
     fn session(&self) -> Option<(u32, usize)>;

@@ -181,6 +181,9 @@ fn a_recording_has_them_too_and_is_replayed_in_order() {
         let line = format!("replay --speed max --start 3s --end 6s {recording}");
         let run = pipe(&format!("{line} | to-text --times ns")).run();
         assert_eq!(wall_times(run.expect(&[0, 0])), alternating()[2..5]);
+        let line = format!("replay --speed max {recording} | pick-frames --start 3s");
+        let run = pipe(&format!("{line} --end 6s | to-text --times ns")).run();
+        assert_eq!(wall_times(run.expect(&[0, 0, 0])), alternating()[2..5]);
         // A day's distance between two clocks is no pause.
         let line = format!("replay --speed 50 --restamp {recording}");
         let run = pipe(&line).run();

@@ -5,6 +5,9 @@
 
 use libframe::payload::Session;
 
+/// Clocks that are told apart; a session has no more streams either.
+const MAX_BOOTS: usize = 4096;
+
 /// The clocks of all inputs.
 #[derive(Debug, Default)]
 pub(crate) struct Clocks {
@@ -30,6 +33,9 @@ impl Clocks {
         let same = |boot: &Boot| !boot.id.is_empty() && boot.id == session.boot_id;
         if let Some(at) = self.boots.iter().position(same) {
             return at;
+        }
+        if self.boots.len() == MAX_BOOTS {
+            return MAX_BOOTS - 1;
         }
         let wall = session.start_realtime.saturating_sub(session.start_monotonic);
         let (id, host) = (session.boot_id.clone(), session.host.clone());

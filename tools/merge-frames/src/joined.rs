@@ -20,6 +20,8 @@ use crate::union::Union;
 
 /// What may be held back before the session begins.
 const MAX_EARLY: usize = 1 << 20;
+/// Sessions that may end before it begins.
+const MAX_OVER: usize = 1024;
 /// Sessions of an input whose clocks are known; more are not open at once.
 const MAX_SESSIONS: usize = 16;
 /// How often a stream's CLOCK is repeated for those who join late, ns.
@@ -30,6 +32,8 @@ pub(crate) struct Joined {
     inputs: Vec<Input>,
     union: Union,
     clocks: Clocks,
+    /// That of this host.
+    own_clock: usize,
     names: Names,
     name: String,
     start: Start,
@@ -81,13 +85,15 @@ impl Joined {
             key: own.start_realtime.saturating_sub(own.start_monotonic),
         };
         let inputs = labels.iter().map(input).collect();
+        let mut clocks = Clocks::default();
         Joined {
             inputs,
+            own_clock: clocks.of(&own),
             tag: crc32c(own.uuid.as_bytes()),
             start: Start::of(&own),
             origin: own.start_realtime.saturating_sub(own.start_monotonic),
             union: Union::new(own),
-            clocks: Clocks::default(),
+            clocks,
             names: Names::default(),
             name: identity.name,
             begun: false,
@@ -115,6 +121,11 @@ impl Joined {
         time.saturating_sub(self.origin)
     }
 
+    /// An instant of this host's clock on the session's.
+    pub(crate) fn here(&self, now: i64) -> i64 {
+        now.saturating_sub(self.clocks.shift(self.own_clock))
+    }
+
     /// Takes a record of an input.
     #[inline]
     pub(crate) fn record(
@@ -133,7 +144,8 @@ impl Joined {
         let starts =
             record.header.kind.has_samples() || record.header.kind == Kind::EVENT;
         let len = record.wire_len();
-        if !self.begun && !starts && self.early_bytes + len <= MAX_EARLY {
+        let fits = self.early_bytes + len <= MAX_EARLY && self.over.len() < MAX_OVER;
+        if !self.begun && !starts && fits {
             self.early_bytes += len;
             self.early.push((at, record.header, record.payload.to_vec()));
             return Ok(());
@@ -171,7 +183,7 @@ impl Joined {
         let what = if stalled { "stalled" } else { "resumed" };
         let (value, source) = (Value::Text(label.into()), self.name.clone());
         let event = Event { label: what.into(), value, source };
-        send(out, self.tag, 0, out.now(), &event)
+        send(out, self.tag, 0, self.here(out.now()), &event)
     }
 
     /// Learns what a record says of clocks, names and sessions.
@@ -210,8 +222,9 @@ impl Joined {
         session: &Session,
         out: &mut impl Output,
     ) -> Result<()> {
-        let clock = self.clocks.of(session);
         let input = &mut self.inputs[at];
+        let known = input.clock_of(header.session);
+        let clock = known.unwrap_or_else(|| self.clocks.of(session));
         input.enter(header.session, clock);
         input.first.get_or_insert_with(|| (Start::of(session), clock));
         let news = self.union.learn(at, header.session, &input.label, session);
@@ -225,7 +238,7 @@ impl Joined {
             self.start = Start::of(session);
         }
         let now = header.time.saturating_sub(self.clocks.shift(clock));
-        let due = now.saturating_sub(self.announced) >= SECOND;
+        let due = now.abs_diff(self.announced) >= SECOND as u64;
         if news || due { self.announce(now, out) } else { Ok(()) }
     }
 

@@ -132,6 +132,10 @@ impl Merge for MergeFrames {
         self.joined.on_its_clock(time)
     }
 
+    fn here(&self, now: i64) -> i64 {
+        self.joined.here(now)
+    }
+
     fn session(&self) -> Option<(u32, usize)> {
         self.joined.session()
     }

@@ -115,6 +115,9 @@ impl Route {
         {
             return given.clone();
         }
+        if let Some((_, given)) = self.name.take() {
+            names.taken.remove(&given);
+        }
         let given = names.give(name, input);
         self.name = Some((name.into(), given.clone()));
         given

@@ -108,6 +108,7 @@ impl Selection {
 
     fn stream(&mut self, record: Record<'_>, to: &mut impl Taker) -> Result<()> {
         let header = record.header;
+        let time = self.timeline.time(header.session, header.stream, header.time);
         let name = self.catalog.name(header.session, header.stream);
         let keep = self.streams.is_empty() || self.streams.hold(&name, header.stream);
         let selected = self.sessions.entry(header.session).or_default();
@@ -118,7 +119,7 @@ impl Selection {
         if keep && begun {
             let plan = selected.plans.entry(header.stream).or_default();
             (plan.keep, plan.held) = (keep, None);
-            return selected.announce_again(record, to);
+            return selected.announce_again(record, time, to);
         }
         let held = keep.then(|| (header, record.payload.to_vec()));
         let plan = selected.plans.entry(header.stream).or_default();
@@ -131,6 +132,7 @@ impl Selection {
     fn clock(&mut self, record: Record<'_>, to: &mut impl Taker) -> Result<()> {
         self.timeline.learn(&record);
         let header = record.header;
+        let time = self.timeline.time(header.session, header.stream, header.time);
         let selected = self.sessions.entry(header.session).or_default();
         match selected.plans.get_mut(&header.stream) {
             Some(plan) if !plan.keep => Ok(()),
@@ -139,7 +141,7 @@ impl Selection {
                 Ok(())
             }
             None if !self.streams.is_empty() => Ok(()),
-            _ => selected.announce_again(record, to),
+            _ => selected.announce_again(record, time, to),
         }
     }
 
@@ -255,9 +257,14 @@ impl Selected {
 
     /// Passes on another announcement of a stream. One after the end would tell that samples
     /// are missing which are not wanted.
-    fn announce_again(&mut self, record: Record<'_>, to: &mut impl Taker) -> Result<()> {
+    fn announce_again(
+        &mut self,
+        record: Record<'_>,
+        time: i64,
+        to: &mut impl Taker,
+    ) -> Result<()> {
         let header = record.header;
-        if self.to.is_some_and(|end| header.time >= end) {
+        if self.to.is_some_and(|end| time >= end) {
             return Ok(());
         }
         let sent =

@@ -137,6 +137,11 @@ impl Lane {
         time.saturating_sub(self.clock)
     }
 
+    /// A time of the session's clock on this stream's.
+    pub(crate) fn on_own_clock(&self, time: i64) -> i64 {
+        time.saturating_add(self.clock)
+    }
+
     /// The number that the next sample should have.
     pub(crate) fn next(&self) -> u64 {
         self.next
@@ -179,6 +184,14 @@ impl Lane {
         let old = |entry: &Entry| entry.time < time && entry.row <= row;
         self.entry =
             self.entries.iter().position(|e| !old(e)).unwrap_or(self.entries.len());
+        let skipped = &mut self.entries[..self.entry];
+        let is_clock = |entry: &&Entry| TABLES[usize::from(entry.table)].1 == Kind::CLOCK;
+        let clock = skipped.iter().rev().find(is_clock).copied();
+        // What was told last of the stream's clock holds from here on too.
+        if let (Some(clock), Some(last), 1..) = (clock, skipped.last_mut(), self.number) {
+            *last = clock;
+            self.entry -= 1;
+        }
         self.next = self.next_number()?;
         self.find_head()
     }

@@ -227,18 +227,18 @@ impl Open {
 
     fn announce(&self, lane: Option<usize>, payload: &mut Vec<u8>) -> Header {
         payload.clear();
-        let (kind, stream, seq) = match lane {
+        let (kind, stream, seq, time) = match lane {
             None => {
                 payload.extend_from_slice(&self.session.payload);
-                (Kind::SESSION, 0, 0)
+                (Kind::SESSION, 0, 0, self.now)
             }
             Some(at) => {
                 let lane = &self.lanes[at];
                 payload.extend_from_slice(lane.description().unwrap_or_default());
-                (Kind::STREAM, lane.number, lane.next())
+                (Kind::STREAM, lane.number, lane.next(), lane.on_own_clock(self.now))
             }
         };
-        let (session, time) = (self.session.tag, self.now);
+        let session = self.session.tag;
         Header { kind, flags: 0, stream, session, seq, time, sent: 0 }
     }
 
