@@ -37,6 +37,15 @@ pub enum Item<'a> {
     Damage(Damage),
 }
 
+/// What comes next out of a [`Decoder`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ahead {
+    /// The record's header; `None` for bytes that are no record.
+    pub header: Option<Header>,
+    /// Where it ends, in bytes from the start of the stream.
+    pub end: u64,
+}
+
 /// A run of bytes that could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
@@ -211,10 +220,29 @@ impl Decoder {
 
     /// Whether [`Decoder::pull`] would give an item.
     pub(crate) fn has_item(&mut self) -> bool {
+        self.peek().is_some()
+    }
+
+    /// What [`Decoder::pull`] will give next, or `None` if more bytes are needed first. For
+    /// who has several streams and must choose among them.
+    #[inline]
+    pub fn peek(&mut self) -> Option<Ahead> {
         if self.found.is_none() {
             self.found = self.find();
         }
-        self.found.is_some()
+        let start = self.base + self.start as u64;
+        Some(match self.found.as_ref()? {
+            Found::Record(sealed) => {
+                let len = HEADER_LEN as u64 + u64::from(sealed.length);
+                Ahead { header: Some(sealed.header), end: start + len }
+            }
+            Found::Damage(_) => Ahead { header: None, end: start },
+        })
+    }
+
+    /// Bytes taken that were not given out yet.
+    pub fn waiting(&self) -> usize {
+        self.end - self.start
     }
 
     /// The damage that is being searched through, whose end is not known yet.

@@ -34,6 +34,14 @@ impl Histogram {
         }
     }
 
+    /// Takes all counts of another, which has none then.
+    pub fn take(&mut self, other: &mut Histogram) {
+        for (to, from) in self.counts.iter_mut().zip(other.counts.iter_mut()) {
+            *to += std::mem::take(from);
+        }
+        self.total += std::mem::take(&mut other.total);
+    }
+
     /// The counts in the form they have in STATS: `(bucket, count)`, empty ones left out.
     pub fn pairs(&self) -> Vec<(u16, u64)> {
         let used = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);

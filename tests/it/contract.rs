@@ -20,6 +20,7 @@ const FILTERS: &[&str] = &[
     "calibrate-frames --gain 2 --all",
     CLIPPER,
     "mark-frames",
+    "merge-frames -",
     "pick-frames",
     "queue-frames",
     "repair-frames -q",

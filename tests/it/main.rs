@@ -20,6 +20,7 @@ mod clip_frames;
 mod inspect_frames;
 mod jitter_report;
 mod mark_frames;
+mod merge_frames;
 mod pick_frames;
 mod queue_frames;
 mod record_session;

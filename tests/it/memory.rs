@@ -31,6 +31,7 @@ const READERS: &[&str] = &[
     "batch-frames -n 1000000",
     "batch-frames --split",
     "calibrate-frames --gain 2 --tare 1h --all",
+    "merge-frames -",
     "repair-frames -q",
     "queue-frames --queue 4MiB",
     "queue-frames --queue 4MiB --overflow drop-oldest",

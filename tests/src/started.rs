@@ -183,6 +183,11 @@ impl Started {
         self.until_stdout(|bytes| count_kind(bytes, kind) >= n)
     }
 
+    /// What a stage has written to stderr until now.
+    pub fn stderr_so_far(&self, stage: usize) -> Vec<u8> {
+        self.stderrs[stage].so_far()
+    }
+
     /// Waits until a stage's stderr contains a text.
     pub fn until_stderr(&mut self, stage: usize, text: &str) -> &mut Started {
         while !String::from_utf8_lossy(&self.stderrs[stage].so_far()).contains(text) {
@@ -198,6 +203,16 @@ impl Started {
             self.check_limit("stdin was never read");
         }
         self.look_at_memory();
+        self
+    }
+
+    /// Gives the first stage more on its stdin, which was left open.
+    pub fn feed(&mut self, bytes: &[u8]) -> &mut Started {
+        if let Some(feeder) = self.feeder.take() {
+            self.stdin = feeder.join().expect("a feeder that does not panic");
+        }
+        let stdin = self.stdin.as_mut().expect("a stdin that was left open");
+        stdin.write_all(bytes).expect("a stage that reads");
         self
     }
 

@@ -12,6 +12,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use libframe::timeline::stream_offset;
 use libframe::wire::{HEADER_LEN, Kind, Record};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::io::Errno;
@@ -101,18 +102,20 @@ pub(crate) struct Journal {
     announced: Announced,
 }
 
-/// The newest SESSION and STREAM records, by session and stream.
+/// The newest SESSION and STREAM records, and what was told of streams' clocks, by session,
+/// stream and kind.
 #[derive(Debug, Default)]
 struct Announced {
-    records: BTreeMap<(u32, u16), Vec<u8>>,
+    records: BTreeMap<(u32, u16, Kind), Vec<u8>>,
     bytes: usize,
 }
 
 impl Announced {
     fn note(&mut self, record: &Record<'_>) {
-        let key = (record.header.session, record.header.stream);
+        let key = (record.header.session, record.header.stream, record.header.kind);
         match record.header.kind {
-            Kind::SESSION | Kind::STREAM => {
+            Kind::CLOCK if stream_offset(record).is_none() => {}
+            Kind::SESSION | Kind::STREAM | Kind::CLOCK => {
                 self.drop_where(|other| other == key);
                 if self.bytes + record.wire_len() <= MAX_ANNOUNCED {
                     let mut bytes = Vec::new();
@@ -121,12 +124,12 @@ impl Announced {
                     self.records.insert(key, bytes);
                 }
             }
-            Kind::END => self.drop_where(|(session, _)| session == key.0),
+            Kind::END => self.drop_where(|(session, ..)| session == key.0),
             _ => {}
         }
     }
 
-    fn drop_where(&mut self, gone: impl Fn((u32, u16)) -> bool) {
+    fn drop_where(&mut self, gone: impl Fn((u32, u16, Kind)) -> bool) {
         self.records.retain(|key, _| !gone(*key));
         self.bytes = self.records.values().map(Vec::len).sum();
     }
@@ -200,8 +203,11 @@ impl Journal {
                 return Err(ErrorKind::StorageFull.into());
             }
         }
-        if matches!(record.header.kind, Kind::SESSION | Kind::STREAM | Kind::END) {
-            self.announced.note(record);
+        match record.header.kind {
+            Kind::SESSION | Kind::STREAM | Kind::CLOCK | Kind::END => {
+                self.announced.note(record);
+            }
+            _ => {}
         }
         record.encode(&mut self.buf);
         Ok(())
@@ -296,7 +302,11 @@ impl Journal {
             return fs::remove_file(&path).with_context(|| path.display().to_string());
         }
         self.generation += 1;
-        for bytes in self.announced.records.values() {
+        for (key, bytes) in &self.announced.records {
+            // Clocks are in the file; told again, they would be one more reading.
+            if key.2 == Kind::CLOCK {
+                continue;
+            }
             let written = self.file.write_all_at(bytes, self.len);
             written.with_context(|| path.display().to_string())?;
             self.len += bytes.len() as u64;

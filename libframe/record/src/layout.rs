@@ -112,6 +112,8 @@ pub mod stream {
     pub const SAMPLE_COUNT: &str = "sample_count";
     /// Attribute, i64: what GAPs say is missing.
     pub const LOST: &str = "lost";
+    /// Attribute, i64: the stream's clock minus that of the session, where they differ.
+    pub const CLOCK_OFFSET: &str = "clock_offset_ns";
     /// Attribute, f64, also of the root: the first sample's time.
     pub const TIMESTAMP_START: &str = "timestamp_start";
     /// Attribute, f64, also of the root.

@@ -73,6 +73,8 @@ pub struct StreamInfo {
     pub description: Stream,
     /// Samples recorded.
     pub rows: u64,
+    /// Its clock minus the session's, ns, as far as that was told.
+    pub clock_offset: i64,
     /// Its groups in an HDF5 file, in the order they were written.
     pub(crate) parts: Vec<String>,
 }

@@ -19,6 +19,8 @@ pub(super) enum Role {
     /// A filter that is about its queue.
     Queue,
     Sink,
+    /// What reads several inputs at once, and passes records on.
+    Merge,
     /// A sink whose destination may stall.
     Recorder,
     /// A sink whose product is text on stdout.
@@ -141,7 +143,7 @@ fn command<A: Parser>(role: Role) -> Command {
     let unfit: &[&str] = match role {
         Role::Source => &["max_record"],
         Role::Filter | Role::Sink | Role::TextSink => &["queue", "overflow"],
-        Role::Recorder | Role::QueueingFilter => &["overflow"],
+        Role::Recorder | Role::QueueingFilter | Role::Merge => &["overflow"],
         Role::Queue => &[],
         Role::Device => &["idle", "max_loss", "meta", "max_record", "queue", "overflow"],
         Role::Command => &[
@@ -174,6 +176,10 @@ fn command<A: Parser>(role: Role) -> Command {
         }
         if role == Role::Queue {
             command = command.mut_arg(&id, of_queue);
+        }
+        if role == Role::Merge && id == "queue" {
+            let help = "How much of each input may wait for the others";
+            command = command.mut_arg(&id, |arg| arg.default_value("1MiB").help(help));
         }
         if unfit.contains(&id.as_str()) {
             command = command.mut_arg(&id, |arg| arg.hide(true));

@@ -18,13 +18,15 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, SECOND};
 use crate::decoder::{Cause, Damage, Item};
 use crate::histogram::Histogram;
-use crate::ledger::{MAX_STREAMS, StreamLedger};
+use crate::ledger::{MAX_STREAMS, SessionLedger, StreamLedger};
 use crate::payload::{ClockReading, End, Event, Gap, Payload as _, Reason, Session};
 use crate::wire::{FLAG_MUST_KNOW, Header, Kind, Record};
 
 /// Everything about the input but its bytes, so that a record may borrow those.
 pub(super) struct Books {
     name: String,
+    /// Which of several inputs this is, in front of what is said about it.
+    label: Option<String>,
     clock: Clock,
     counters: Arc<Counters>,
     account: Account,
@@ -73,6 +75,7 @@ impl Books {
         let now = clock.now();
         Books {
             name: common.name(),
+            label: None,
             clock: clock.clone(),
             counters: Arc::clone(counters),
             account: Account::default(),
@@ -99,9 +102,32 @@ impl Books {
         self.recorded = recorded;
     }
 
+    /// Says which of several inputs this is. STATS are then made where all come together.
+    pub(super) fn is_one_of_several(&mut self, label: &str) {
+        self.label = Some(label.into());
+    }
+
     /// Says what is wrong with the input as a whole.
     pub(super) fn complain(&mut self, what: String) {
+        let what = match &self.label {
+            Some(label) => format!("{label}: {what}"),
+            None => what,
+        };
         self.account.add_broken(what);
+    }
+
+    /// Adds what a session's ledger holds to the account.
+    fn account_for(&mut self, session: u32, ledger: &SessionLedger) {
+        let (account, catalog) = (&mut self.account, &self.catalog);
+        account.add(ledger, |stream| match &self.label {
+            Some(label) => format!("{label}: {}", catalog.name(session, stream)),
+            None => catalog.name(session, stream),
+        });
+    }
+
+    /// Takes out the times that records took from the stage before.
+    pub(super) fn hop(&mut self) -> &mut Histogram {
+        &mut self.hop
     }
 
     /// How far the session has come, on the capturing host's clock. A recording's is where
@@ -142,8 +168,8 @@ impl Books {
     /// The account, with the sessions that are still open when reading fails or nobody
     /// reads what is passed on.
     pub(super) fn into_account(mut self) -> Account {
-        for open in self.sessions.iter() {
-            self.account.add(&open.ledger, |stream| self.catalog.name(open.tag, stream));
+        while let Some(open) = self.sessions.take(|_| true) {
+            self.account_for(open.tag, &open.ledger);
         }
         self.account
     }
@@ -168,7 +194,7 @@ impl Books {
                 self.late = Some(damage);
                 return Ok(());
             }
-            Cause::TooLong { length } => self.account.add_broken(format!(
+            Cause::TooLong { length } => self.complain(format!(
                 "records over --max-record, the first of {length} bytes; raise it"
             )),
             _ => {}
@@ -261,7 +287,7 @@ impl Books {
         if header.kind == Kind::STREAM
             && let Err(err) = self.catalog.learn(&record)
         {
-            self.account.add_broken(format!("stream {}: {err}", header.stream));
+            self.complain(format!("stream {}: {err}", header.stream));
         }
         let gap = (header.kind == Kind::GAP).then(|| Gap::from_bytes(record.payload));
         let unreadable = match header.kind {
@@ -295,7 +321,7 @@ impl Books {
 
     fn gap(&mut self, header: &Header, gap: &Gap, to: &mut impl Consumer) -> Result<()> {
         if header.stream == 0 {
-            self.account.add_broken(broke_off(&gap.stage));
+            self.complain(broke_off(&gap.stage));
         }
         let damages = self.damages;
         let stream = self.stream(header)?;
@@ -429,7 +455,7 @@ impl Books {
     /// Ends a session whose END did not come: the stage before was killed, or failed.
     fn break_off(&mut self, mut open: Open, to: &mut impl Consumer) -> Result<()> {
         let stage = open.last_stage().to_owned();
-        self.account.add_broken(broke_off(&stage));
+        self.complain(broke_off(&stage));
         let gap = Gap {
             first: 0,
             count: None,
@@ -457,7 +483,7 @@ impl Books {
         to: &mut impl Consumer,
     ) -> Result<()> {
         let (session, ledger) = (open.tag, &open.ledger);
-        self.account.add(ledger, |stream| self.catalog.name(session, stream));
+        self.account_for(session, ledger);
         let (catalog, time) = (&self.catalog, self.position());
         to.drain_session(&Ended { session, ledger, time, reason, broke_off, catalog })?;
         self.look_at_clock();
@@ -481,6 +507,9 @@ impl Books {
     }
 
     fn stats_of(&mut self, tag: u32, place: usize, to: &mut impl Consumer) -> Result<()> {
+        if self.label.is_some() {
+            return Ok(());
+        }
         let stage = (self.name.as_str(), place as u32);
         let stats = self.stats.make(self.now, stage, &self.counters, &mut self.hop);
         to.stats(tag, self.position(), &stats, &self.catalog)
@@ -490,7 +519,7 @@ impl Books {
     pub(super) fn close(&mut self, to: &mut impl Consumer) -> Result<()> {
         self.look_at_clock();
         if self.is_empty() && self.done.is_none() {
-            self.account.add_broken("no records came: the stage before failed".into());
+            self.complain("no records came: the stage before failed".into());
         }
         self.settle_late(false, to)?;
         while let Some(open) = self.sessions.take(|_| true) {

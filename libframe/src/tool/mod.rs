@@ -15,11 +15,15 @@
 //! | a terminal for records | exit 2 | same | its stdout is text |
 //! | samples were lost | the counts, exit 3 unless `--max-loss` allows it | same | as it was told to |
 //!
+//! A `merge` reads several inputs at once and is a filter in all else; an input that breaks
+//! off, or is none, does not stop the others.
+//!
 //! A `command`, which works on files alone, has what of this is not about records.
 //!
 //! `exit` turns results into exit codes, `signal` knows what signals mean, `input`
 //! reads and `books` keeps the account of what came, `output` of what went, `feed`
-//! and `queue` stand between a device and the pipe, `status` tells people. `device` is
+//! and `queue` stand between a device and the pipe, `inlet` is one of several inputs and
+//! `confluence` puts them in order, as a `tournament` finds it, `status` tells people. `device` is
 //! for what clients of a real device would find; `page` documents them all, and `voice`
 //! is how they speak.
 
@@ -29,6 +33,7 @@ mod backlog;
 mod books;
 mod chunk;
 mod command;
+mod confluence;
 mod consumer;
 mod cues;
 mod device;
@@ -36,10 +41,12 @@ mod exit;
 mod feed;
 mod fifo;
 mod filter;
+mod inlet;
 mod input;
 mod lane;
 mod lanes;
 mod limit;
+mod merge;
 mod origin;
 mod outlet;
 mod output;
@@ -57,6 +64,7 @@ mod status;
 mod stream_time;
 mod thinning;
 mod time_range;
+mod tournament;
 mod voice;
 
 pub use self::account::Account;
@@ -70,7 +78,9 @@ pub use self::device::{Device, device};
 pub use self::exit::Usage;
 pub use self::feed::{Feed, Missing, Raw};
 pub use self::filter::{Filter, Queue, Room, filter};
+pub use self::inlet::Inlet;
 pub use self::lanes::{Full, Lanes, Limits, Put};
+pub use self::merge::{Merge, merge};
 pub use self::origin::{Origin, Remark, Supply};
 pub use self::output::{Output, RecordOut, TextOut};
 pub use self::patterns::Patterns;

@@ -91,13 +91,7 @@ impl Origin {
 
     /// What comes from the stage before.
     pub fn stdin() -> Result<Origin> {
-        let stdin = io::stdin();
-        if stdin.is_terminal() {
-            let hint = "stdin is a terminal; give me records from a tool or a file, \
-                        like `sim-src | …` or `… < x.frames`";
-            return Err(Usage(hint.into()).into());
-        }
-        let way = Way::Stdin(File::from(stdin.as_fd().try_clone_to_owned()?));
+        let way = Way::Stdin(stdin()?);
         Ok(Origin { way, name: "stdin".into(), complaints: Vec::new() })
     }
 
@@ -195,6 +189,17 @@ impl Origin {
             }
         }
     }
+}
+
+/// stdin, unless a person would have to type records there.
+pub(super) fn stdin() -> Result<File> {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        let hint = "stdin is a terminal; give me records from a tool or a file, \
+                    like `sim-src | …` or `… < x.frames`";
+        return Err(Usage(hint.into()).into());
+    }
+    Ok(File::from(stdin.as_fd().try_clone_to_owned()?))
 }
 
 /// The kernel wakes a thread up to 50 µs late to save power, which is half of the lateness

@@ -98,6 +98,11 @@ impl Stop {
         self.0.signal.load(Ordering::Relaxed)
     }
 
+    /// Readable once the source must stop, for who waits for more than [`Stop::wait`] can.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.reader.as_fd()
+    }
+
     /// Whether the time given at the start is up.
     pub(super) fn is_over(&self) -> bool {
         self.0.clock.now() >= self.0.until.load(Ordering::Relaxed)

@@ -39,7 +39,7 @@ impl Identity {
     }
 
     /// The session that a source opens.
-    pub(super) fn new_session(&self, clock: &Clock) -> Session {
+    pub fn new_session(&self, clock: &Clock) -> Session {
         let reading = clock.reading();
         let mut session = Session {
             uuid: uuid::Uuid::new_v4().to_string(),
@@ -56,7 +56,7 @@ impl Identity {
 
     /// Adds this stage, and what the user gave it to say, to a session that comes by.
     /// Returns the stage's place.
-    pub(super) fn join(&self, session: &mut Session) -> u32 {
+    pub fn join(&self, session: &mut Session) -> u32 {
         session.meta.extend(self.meta.iter().cloned());
         session.stages.push(self.stage());
         session.stages.len() as u32 - 1

@@ -165,6 +165,7 @@ fn is_last(role: Role) -> bool {
         | Role::Filter
         | Role::QueueingFilter
         | Role::Queue
+        | Role::Merge
         | Role::Command => kind != Ok(FileType::Fifo),
     }
 }
@@ -292,6 +293,7 @@ impl View {
             Role::Filter
             | Role::QueueingFilter
             | Role::Queue
+            | Role::Merge
             | Role::TextSink
             | Role::Device
             | Role::Command => text,

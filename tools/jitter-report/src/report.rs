@@ -81,6 +81,8 @@ pub(crate) struct StreamReport {
     /// Samples that came, for each second between the first and the last.
     pub(crate) rate_hz: Option<f64>,
     pub(crate) first_time_ns: Option<i64>,
+    /// The stream's clock minus the session's, if it is another.
+    pub(crate) clock_offset_ns: Option<i64>,
     pub(crate) last_time_ns: Option<i64>,
     pub(crate) seconds: f64,
     /// Without those that came twice.
@@ -328,10 +330,10 @@ impl SessionReport {
         self.more_streams += more as u64;
     }
 
-    /// A monotonic time as ns since 1970.
-    pub(crate) fn realtime(&self, time: i64) -> Option<i64> {
+    /// A capture time of a stream as ns since 1970.
+    pub(crate) fn realtime(&self, stream: &StreamReport, time: i64) -> Option<i64> {
         let start = self.start_realtime_ns?.checked_sub(self.start_monotonic_ns?)?;
-        time.checked_add(start)
+        time.checked_sub(stream.clock_offset_ns.unwrap_or(0))?.checked_add(start)
     }
 }
 
@@ -368,6 +370,7 @@ impl StreamReport {
             nominal_rate_hz: stream.rate,
             rate_hz: mean.map(|mean| 1e9 / mean),
             first_time_ns: came.then_some(view.first_time),
+            clock_offset_ns: view.clock_offset,
             last_time_ns: came.then_some(last_time),
             seconds: if came { at(last_time) } else { 0.0 },
             samples: ledger.samples(),

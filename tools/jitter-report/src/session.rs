@@ -82,8 +82,11 @@ impl SessionView {
                 }
             }
             Kind::CLOCK => {
-                if let Ok(reading) = ClockReading::from_bytes(payload) {
-                    self.wall_clock.take(&reading);
+                let Ok(reading) = ClockReading::from_bytes(payload) else { return };
+                self.wall_clock.take(&reading);
+                if header.stream != 0 && reading.offset.is_some() {
+                    let stream = self.streams.entry(header.stream).or_default();
+                    stream.clock_offset = reading.offset;
                 }
             }
             Kind::EVENT => self.events += 1,

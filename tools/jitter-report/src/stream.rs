@@ -55,6 +55,8 @@ pub(crate) struct StreamView {
     /// Samples in the order of arrival, those that came twice included.
     pub(crate) arrived: u64,
     pub(crate) first_time: i64,
+    /// Its clock minus the session's, if it is another.
+    pub(crate) clock_offset: Option<i64>,
     pub(crate) backwards: u64,
     last: Option<(i64, u64)>,
 }

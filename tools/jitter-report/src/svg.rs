@@ -240,7 +240,8 @@ pub(crate) fn gaps(stream: &StreamReport, session: &SessionReport) -> String {
     let when = |seconds: f64| {
         let time = start.saturating_add((seconds * 1e9) as i64);
         let at = crate::text::place(seconds);
-        session.realtime(time).map_or(at.clone(), |time| format!("{at}, {}", stamp(time)))
+        let wall = session.realtime(stream, time);
+        wall.map_or(at.clone(), |time| format!("{at}, {}", stamp(time)))
     };
     let (upper, lower) = (TOP + 2.0, TOP + 26.0);
     drawing.words("end", (LEFT - 5.0, upper + 13.0), "lost");

@@ -11,6 +11,7 @@ use libframe::batch::{Builder, Sample, Samples};
 use libframe::catalog::Catalog;
 use libframe::payload::{Gap, Payload as _, Session};
 use libframe::schema::Stream;
+use libframe::timeline::{Timeline, stream_offset};
 use libframe::tool::{
     self, Ended, Filter, Instant, Output, Patterns, Thinning, TimeRange,
 };
@@ -70,6 +71,7 @@ struct Pick {
     channel: Vec<String>,
     thinning: Thinning,
     range: TimeRange,
+    timeline: Timeline,
     plans: BTreeMap<(u32, u16), Plan>,
     /// The plan of the stream that the last record was of.
     last: Option<((u32, u16), Plan)>,
@@ -85,6 +87,8 @@ struct Plan {
     /// The description as it was last announced, until the first sample is kept: what
     /// comes before would claim that earlier samples are missing.
     held: Option<(Header, Vec<u8>)>,
+    /// What was told of its clock until then.
+    clock: Option<(Header, Vec<u8>)>,
     /// Every sample passes as it is.
     whole: bool,
 }
@@ -111,6 +115,7 @@ impl Filter for Pick {
             channel: args.channel,
             thinning: Thinning(args.every),
             range: TimeRange::new(args.start, args.end),
+            timeline: Timeline::default(),
             plans: BTreeMap::new(),
             last: None,
             builder: Builder::default(),
@@ -137,7 +142,8 @@ impl Filter for Pick {
             Kind::DATA | Kind::BATCH => self.samples(record, catalog, out),
             _ if !self.keeps(&header) => Ok(()),
             Kind::GAP => self.gap(record, out),
-            _ if self.range.holds(header.session, header.time) => {
+            Kind::CLOCK if stream_offset(&record).is_some() => self.clock(record, out),
+            _ if self.is_in_range(&header) => {
                 let seq = self.thinning.number(header.seq);
                 out.send(record.with_header(Header { seq, ..header }))
             }
@@ -155,6 +161,7 @@ impl Filter for Pick {
         }
         plans.retain(|(session, _), _| *session != ended.session);
         self.plans = plans;
+        self.timeline.forget(ended.session);
         self.last = None;
         Ok(())
     }
@@ -174,7 +181,7 @@ impl Pick {
         let begun = self.plans.get(&key).is_some_and(|plan| plan.held.is_none());
         let keep = plan.keep;
         self.last = None;
-        self.plans.insert(key, plan);
+        let before = self.plans.insert(key, plan);
         if !keep {
             return Ok(());
         }
@@ -186,8 +193,32 @@ impl Pick {
         }
         if let Some(plan) = self.plans.get_mut(&key) {
             plan.held = Some((header, payload));
+            plan.clock = before.and_then(|plan| plan.clock);
         }
         Ok(())
+    }
+
+    /// What is told of a stream's clock is needed for all samples after it, so it goes with
+    /// the description.
+    fn clock(&mut self, record: Record<'_>, out: &mut impl Output) -> Result<()> {
+        self.timeline.learn(&record);
+        let header = record.header;
+        match self.plans.get_mut(&(header.session, header.stream)) {
+            Some(plan) if plan.held.is_some() => {
+                plan.clock = Some((header, record.payload.to_vec()));
+                Ok(())
+            }
+            _ => {
+                let seq = self.thinning.number(header.seq);
+                out.send(record.with_header(Header { seq, ..header }))
+            }
+        }
+    }
+
+    /// Whether a record's time is wanted.
+    fn is_in_range(&self, header: &Header) -> bool {
+        let time = self.timeline.time(header.session, header.stream, header.time);
+        self.range.holds(header.session, time)
     }
 
     fn plan(&self, stream: &Stream, number: u16) -> Result<Plan> {
@@ -202,7 +233,7 @@ impl Pick {
         };
         let keep = keep && channels.as_ref().is_none_or(|channels| !channels.is_empty());
         let whole = channels.is_none() && self.thinning.0 == 1 && self.range.is_open();
-        Ok(Plan { keep, channels, held: None, whole })
+        Ok(Plan { keep, channels, held: None, clock: None, whole })
     }
 
     /// The description of what is left of a stream; `None` if that is all of it.
@@ -263,8 +294,10 @@ impl Pick {
         let samples = Samples::parse(&record, fixed)?;
         let Some((key, plan)) = self.last.take() else { return Ok(()) };
         let (thinning, range) = (self.thinning, &self.range);
+        let clock = self.timeline.offset(header.session, header.stream);
         let mut kept = samples.iter().filter(|sample| {
-            thinning.keeps(sample.seq) && range.holds(header.session, sample.time)
+            let time = sample.time.saturating_sub(clock);
+            thinning.keeps(sample.seq) && range.holds(header.session, time)
         });
         let channels = plan.channels.as_ref();
         // A lone sample can fill a record; it passes where it lies instead of being copied.
@@ -316,7 +349,7 @@ impl Pick {
         let header = record.header;
         let held =
             self.plans.get(&(header.session, header.stream)).map(|p| p.held.is_some());
-        if held == Some(true) || !self.range.holds(header.session, header.time) {
+        if held == Some(true) || !self.is_in_range(&header) {
             return Ok(());
         }
         let Ok(gap) = Gap::from_bytes(record.payload) else {
@@ -347,8 +380,14 @@ fn announce(
     next: Option<u64>,
     out: &mut impl Output,
 ) -> Result<()> {
-    let held = plan.and_then(|plan| plan.held.take());
-    let Some((header, payload)) = held else { return Ok(()) };
+    let Some(plan) = plan else { return Ok(()) };
+    let Some((header, payload)) = plan.held.take() else { return Ok(()) };
     let seq = next.unwrap_or(header.seq);
-    out.send(Record::new(Header { seq, ..header }, &payload))
+    out.send(Record::new(Header { seq, ..header }, &payload))?;
+    match plan.clock.take() {
+        Some((header, payload)) => {
+            out.send(Record::new(Header { seq, ..header }, &payload))
+        }
+        None => Ok(()),
+    }
 }

@@ -7,6 +7,7 @@ use anyhow::Result;
 use libframe::clock::Clock;
 use libframe::crc::crc32c;
 use libframe::payload::{ClockReading, Gap, Payload as _, Session};
+use libframe::timeline::stream_offset;
 use libframe::tool::{boot_id, host_name};
 use libframe::wire::{Header, Kind, Record};
 use sha2::{Digest as _, Sha256};
@@ -46,11 +47,12 @@ impl Renewal {
         header.kind == Kind::SESSION && !self.sessions.contains_key(&header.session)
     }
 
-    /// Passes on a record as one of the new session.
+    /// Passes on a record as one of the new session. `clock` is what its stream's clock is
+    /// ahead of the session's.
     pub(crate) fn pass(
         &mut self,
         record: Record<'_>,
-        pass: u64,
+        (pass, clock): (u64, i64),
         pace: &mut Pace,
         to: &mut impl Taker,
     ) -> Result<()> {
@@ -67,7 +69,7 @@ impl Renewal {
         match (header.kind, self.restamp) {
             (Kind::SESSION, _) => self.announce(record, begins, pace, to),
             (_, false) => to.take(record),
-            (_, true) => self.restamp(record, pace, to),
+            (_, true) => self.restamp(record, pace, clock, to),
         }
     }
 
@@ -137,23 +139,27 @@ impl Renewal {
         &mut self,
         record: Record<'_>,
         pace: &mut Pace,
+        clock: i64,
         to: &mut impl Taker,
     ) -> Result<()> {
         let header = record.header;
-        let moved = Header { time: pace.map(header.time), ..header };
+        let map = |time: i64| pace.map(time.saturating_sub(clock));
+        let moved = Header { time: map(header.time), ..header };
         match header.kind {
             Kind::DATA => to.take(record.with_header(moved)),
-            Kind::BATCH => self.restamp_batch(record, pace, to),
+            Kind::BATCH => self.restamp_batch(record, pace, clock, to),
             // What stages did then is not what they do now.
             Kind::STATS => Ok(()),
             Kind::GAP => match Gap::from_bytes(record.payload) {
                 Ok(mut gap) => {
-                    gap.from = gap.from.map(|time| pace.map(time));
-                    gap.to = gap.to.map(|time| pace.map(time));
+                    gap.from = gap.from.map(map);
+                    gap.to = gap.to.map(map);
                     to.take(Record::new(moved, &gap.to_bytes()))
                 }
                 Err(_) => to.take(record.with_header(moved)),
             },
+            // All streams are on one clock now.
+            Kind::CLOCK if stream_offset(&record).is_some() => Ok(()),
             Kind::CLOCK => match ClockReading::from_bytes(record.payload) {
                 Ok(mut reading) if !reading.remote.is_empty() => {
                     let now = pace.map(reading.monotonic);
@@ -174,17 +180,19 @@ impl Renewal {
         &mut self,
         record: Record<'_>,
         pace: &Pace,
+        clock: i64,
         to: &mut impl Taker,
     ) -> Result<()> {
         let header = record.header;
-        let time = pace.map(header.time);
+        let map = |time: i64| pace.map(time.saturating_sub(clock));
+        let time = map(header.time);
         self.payload.clear();
         self.payload.extend_from_slice(record.payload);
         let n = record.samples() as usize;
         let table = self.payload.get_mut(8..8 + 8 * n).unwrap_or_default();
         for offset in table.as_chunks_mut().0 {
             let captured = header.time.wrapping_add(i64::from_le_bytes(*offset));
-            *offset = pace.map(captured).wrapping_sub(time).to_le_bytes();
+            *offset = map(captured).wrapping_sub(time).to_le_bytes();
         }
         to.take(Record::new(Header { time, ..header }, &self.payload))
     }

@@ -8,6 +8,7 @@ use libframe::catalog::Catalog;
 use libframe::clock::SECOND;
 use libframe::ledger::SessionLedger;
 use libframe::payload::{Gap, Payload as _, Session};
+use libframe::timeline::{Timeline, stream_offset};
 use libframe::tool::{Patterns, TimeRange};
 use libframe::wire::{Header, Kind, Record};
 
@@ -21,6 +22,7 @@ pub(crate) struct Selection {
     range: TimeRange,
     streams: Patterns,
     catalog: Catalog,
+    timeline: Timeline,
     sessions: BTreeMap<u32, Selected>,
 }
 
@@ -36,10 +38,13 @@ struct Selected {
 }
 
 /// A stream's part in it.
+#[derive(Default)]
 struct Plan {
     keep: bool,
     /// Its description, until a sample is kept: the sample's number belongs to it.
     held: Option<(Header, Vec<u8>)>,
+    /// What was told of its clock until then.
+    clock: Option<(Header, Vec<u8>)>,
 }
 
 /// Takes what is passed on.
@@ -49,8 +54,8 @@ pub(crate) trait Taker {
 
 impl Selection {
     pub(crate) fn new(range: TimeRange, streams: Patterns) -> Selection {
-        let (catalog, sessions) = (Catalog::default(), BTreeMap::new());
-        Selection { range, streams, catalog, sessions }
+        let (catalog, timeline) = (Catalog::default(), Timeline::default());
+        Selection { range, streams, catalog, timeline, sessions: BTreeMap::new() }
     }
 
     /// Whether everything is wanted; nothing needs to be looked at then.
@@ -75,6 +80,7 @@ impl Selection {
             Kind::END => self.end(header, "end", to),
             Kind::STREAM => self.stream(record, to),
             Kind::DATA | Kind::BATCH => self.samples(record, to),
+            Kind::CLOCK if stream_offset(&record).is_some() => self.clock(record, to),
             _ => self.other(record, to),
         }
     }
@@ -102,6 +108,7 @@ impl Selection {
 
     fn stream(&mut self, record: Record<'_>, to: &mut impl Taker) -> Result<()> {
         let header = record.header;
+        let time = self.timeline.time(header.session, header.stream, header.time);
         let name = self.catalog.name(header.session, header.stream);
         let keep = self.streams.is_empty() || self.streams.hold(&name, header.stream);
         let selected = self.sessions.entry(header.session).or_default();
@@ -110,12 +117,32 @@ impl Selection {
             None => selected.from.is_none(),
         };
         if keep && begun {
-            selected.plans.insert(header.stream, Plan { keep, held: None });
-            return selected.announce_again(record, to);
+            let plan = selected.plans.entry(header.stream).or_default();
+            (plan.keep, plan.held) = (keep, None);
+            return selected.announce_again(record, time, to);
         }
         let held = keep.then(|| (header, record.payload.to_vec()));
-        selected.plans.insert(header.stream, Plan { keep, held });
+        let plan = selected.plans.entry(header.stream).or_default();
+        (plan.keep, plan.held) = (keep, held);
         Ok(())
+    }
+
+    /// What is told of a stream's clock belongs to its description: it is needed for all
+    /// samples after it.
+    fn clock(&mut self, record: Record<'_>, to: &mut impl Taker) -> Result<()> {
+        self.timeline.learn(&record);
+        let header = record.header;
+        let time = self.timeline.time(header.session, header.stream, header.time);
+        let selected = self.sessions.entry(header.session).or_default();
+        match selected.plans.get_mut(&header.stream) {
+            Some(plan) if !plan.keep => Ok(()),
+            Some(plan) if plan.held.is_some() => {
+                plan.clock = Some((header, record.payload.to_vec()));
+                Ok(())
+            }
+            None if !self.streams.is_empty() => Ok(()),
+            _ => selected.announce_again(record, time, to),
+        }
     }
 
     fn samples(&mut self, record: Record<'_>, to: &mut impl Taker) -> Result<()> {
@@ -125,7 +152,9 @@ impl Selection {
         let Some(selected) = self.sessions.get_mut(&header.session) else {
             return Ok(());
         };
-        if selected.to.is_some_and(|end| header.time >= end.saturating_add(LAG)) {
+        let clock = self.timeline.offset(header.session, header.stream);
+        let time = header.time.saturating_sub(clock);
+        if selected.to.is_some_and(|end| time >= end.saturating_add(LAG)) {
             selected.over = true;
         }
         // A stream that is not described can only be kept if nothing is asked.
@@ -135,6 +164,7 @@ impl Selection {
         }
         let (from, end) = (selected.from, selected.to);
         let wanted = |time: i64| {
+            let time = time.saturating_sub(clock);
             from.is_none_or(|from| time >= from) && end.is_none_or(|end| time < end)
         };
         let n = samples.len();
@@ -162,8 +192,9 @@ impl Selection {
             return Ok(());
         };
         let (from, end) = (selected.from, selected.to);
-        let wanted = from.is_none_or(|from| header.time >= from)
-            && end.is_none_or(|end| header.time < end);
+        let time = self.timeline.time(header.session, header.stream, header.time);
+        let wanted =
+            from.is_none_or(|from| time >= from) && end.is_none_or(|end| time < end);
         if !wanted {
             return Ok(());
         }
@@ -201,6 +232,7 @@ impl Selection {
             }
         }
         self.catalog.forget(header.session);
+        self.timeline.forget(header.session);
         to.take(Record::new(header, &selected.ledger.end(reason).to_bytes()))
     }
 }
@@ -225,9 +257,14 @@ impl Selected {
 
     /// Passes on another announcement of a stream. One after the end would tell that samples
     /// are missing which are not wanted.
-    fn announce_again(&mut self, record: Record<'_>, to: &mut impl Taker) -> Result<()> {
+    fn announce_again(
+        &mut self,
+        record: Record<'_>,
+        time: i64,
+        to: &mut impl Taker,
+    ) -> Result<()> {
         let header = record.header;
-        if self.to.is_some_and(|end| header.time >= end) {
+        if self.to.is_some_and(|end| time >= end) {
             return Ok(());
         }
         let sent =
@@ -238,11 +275,18 @@ impl Selected {
 
     /// Describes a stream, if that is still to be done, before its record of this number.
     fn announce(&mut self, stream: u16, seq: u64, to: &mut impl Taker) -> Result<()> {
-        let held = self.plans.get_mut(&stream).and_then(|plan| plan.held.take());
-        let Some((header, payload)) = held else { return Ok(()) };
+        let Some(plan) = self.plans.get_mut(&stream) else { return Ok(()) };
+        let Some((header, payload)) = plan.held.take() else { return Ok(()) };
+        let clock = plan.clock.take();
         if let Some(ledger) = self.ledger.stream(stream) {
             ledger.expect(seq);
         }
-        to.take(Record::new(Header { seq, ..header }, &payload))
+        to.take(Record::new(Header { seq, ..header }, &payload))?;
+        match clock {
+            Some((header, payload)) => {
+                to.take(Record::new(Header { seq, ..header }, &payload))
+            }
+            None => Ok(()),
+        }
     }
 }

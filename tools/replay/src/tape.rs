@@ -8,6 +8,7 @@ use anyhow::Result;
 use libframe::clock::{Clock, SECOND};
 use libframe::decoder::Item;
 use libframe::histogram::Histogram;
+use libframe::timeline::Timeline;
 use libframe::tool::{Remark, Supply, TimeRange};
 use libframe::wire::{Header, Kind, Record};
 use libframe_record::{Recording, Records};
@@ -47,8 +48,9 @@ struct Out {
     pace: Pace,
     renewal: Renewal,
     pass: u64,
-    /// Capture time so far, as recorded.
+    /// Capture time so far, as recorded, on the session's clock.
     time: i64,
+    timeline: Timeline,
     clock: Clock,
 }
 
@@ -81,6 +83,7 @@ impl Tape {
             renewal: Renewal::new(plan.restamp, clock),
             pass: 0,
             time: 0,
+            timeline: Timeline::default(),
             clock: clock.clone(),
         };
         Tape {
@@ -227,6 +230,8 @@ impl Taker for Out {
             (self.at, self.timed) = (0, false);
         }
         let header = record.header;
+        self.timeline.learn(&record);
+        let clock = self.timeline.offset(header.session, header.stream);
         if self.renewal.is_new(&header) {
             // Not before what is in line of the last session; and never in the past.
             let now = self.clock.now();
@@ -236,9 +241,10 @@ impl Taker for Out {
         }
         if header.stream != 0 && (header.kind.has_samples() || header.kind == Kind::EVENT)
         {
-            let last = last_time(&record);
-            let due = self.pace.step(header.time);
-            let due = if last == header.time { due } else { self.pace.step(last) };
+            let first = header.time.saturating_sub(clock);
+            let last = last_time(&record).saturating_sub(clock);
+            let due = self.pace.step(first);
+            let due = if last == first { due } else { self.pace.step(last) };
             self.due = self.due.max(due);
             self.timed |= header.kind.has_samples();
             self.time = last;
@@ -247,12 +253,13 @@ impl Taker for Out {
         let sent = if *paced { *due } else { 0 };
         renewal.pass(
             record,
-            *pass,
+            (*pass, clock),
             pace,
             &mut Encoder { bytes, sent, kind: header.kind },
         )?;
         if header.kind == Kind::END {
             self.renewal.end(header.session);
+            self.timeline.forget(header.session);
         }
         Ok(())
     }

@@ -163,7 +163,7 @@ impl Csv {
     ) {
         let header = record.header;
         self.line.clear();
-        stamps.write(header.session, time, &mut self.line);
+        stamps.write(&header, time, &mut self.line);
         let name = catalog.of(record).map_or("", |stream| stream.name.as_str());
         let kind = match header.kind {
             Kind::BATCH => "data".into(),

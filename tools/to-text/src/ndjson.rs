@@ -145,7 +145,7 @@ impl Ndjson {
         self.line.extend_from_slice(b"\",\"time\":");
         let quote: &[u8] = if stamps.are_texts() { b"\"" } else { b"" };
         self.line.extend_from_slice(quote);
-        stamps.write(header.session, time, &mut self.line);
+        stamps.write(&header, time, &mut self.line);
         self.line.extend_from_slice(quote);
         if header.stream != 0 {
             let name = catalog.of(record).map(|stream| stream.name.as_str());

@@ -1,12 +1,11 @@
 //! Capture times as people and programs want to read them.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use clap::ValueEnum;
 use jiff::Timestamp;
-use libframe::payload::{ClockReading, Payload as _, Session};
-use libframe::wire::{Kind, Record};
+use libframe::timeline::Timeline;
+use libframe::wire::{Header, Record};
 
 /// How to write times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -21,42 +20,22 @@ pub(crate) enum TimeFormat {
     Monotonic,
 }
 
-/// Turns monotonic times into wall-clock times, by what the session says of its clocks.
-///
-/// The newest CLOCK counts, so that a clock that was set during the night is followed.
+/// Turns monotonic times into wall-clock times, by what the session and its streams say of
+/// their clocks.
 #[derive(Debug)]
 pub(crate) struct Stamps {
     format: TimeFormat,
-    /// Wall clock minus monotonic clock, by session.
-    offsets: BTreeMap<u32, i64>,
+    timeline: Timeline,
 }
 
 impl Stamps {
     pub(crate) fn new(format: TimeFormat) -> Stamps {
-        Stamps { format, offsets: BTreeMap::new() }
+        Stamps { format, timeline: Timeline::default() }
     }
 
     /// Learns from SESSION and CLOCK records.
     pub(crate) fn learn(&mut self, record: &Record<'_>) {
-        let session = record.header.session;
-        let offset = match record.header.kind {
-            Kind::SESSION if !self.offsets.contains_key(&session) => {
-                let session = Session::from_bytes(record.payload).ok();
-                session.map(|s| s.start_realtime.wrapping_sub(s.start_monotonic))
-            }
-            Kind::CLOCK => {
-                let clock = ClockReading::from_bytes(record.payload).ok();
-                let host = clock.filter(|clock| clock.remote.is_empty());
-                host.and_then(|clock| Some(clock.realtime?.wrapping_sub(clock.monotonic)))
-            }
-            _ => None,
-        };
-        if let Some(offset) = offset {
-            while self.offsets.len() > 16 {
-                self.offsets.pop_first();
-            }
-            self.offsets.insert(session, offset);
-        }
+        self.timeline.learn(record);
     }
 
     /// Whether times are texts, which JSON must quote.
@@ -66,9 +45,8 @@ impl Stamps {
 
     /// Writes a time. Of a session whose clocks are not known yet, times are those of
     /// the monotonic clock, told by their letter.
-    pub(crate) fn write(&self, session: u32, time: i64, out: &mut Vec<u8>) {
-        let offset = self.offsets.get(&session);
-        let wall = offset.map(|offset| time.wrapping_add(*offset));
+    pub(crate) fn write(&self, header: &Header, time: i64, out: &mut Vec<u8>) {
+        let wall = self.timeline.realtime(header.session, header.stream, time);
         // Writing to a `Vec` cannot fail.
         let done = match (self.format, wall) {
             (TimeFormat::Monotonic, _) => write!(out, "{time}"),

@@ -11,6 +11,7 @@ use libframe::clock::SECOND;
 use libframe::decoder::{Cause, Item, find_header};
 use libframe::io::RecordReader;
 use libframe::payload::{End, Payload as _, Session};
+use libframe::timeline::stream_offset;
 use libframe::wire::{HEADER_LEN, Header, Kind, MAX_PAYLOAD};
 
 use crate::recording::{SessionInfo, StreamInfo};
@@ -153,6 +154,11 @@ pub(crate) fn survey(path: &Path) -> Result<Survey> {
                 }
             }
             Kind::END => info.end = End::from_bytes(record.payload).ok(),
+            Kind::CLOCK => {
+                if let Some(offset) = stream_offset(&record) {
+                    survey.stream(session, header.stream).clock_offset = offset;
+                }
+            }
             Kind::STREAM if catalog.learn(&record).unwrap_or(true) => {
                 if let Some(description) = catalog.of(&record) {
                     let stream = survey.stream(session, header.stream);
@@ -175,8 +181,9 @@ impl Survey {
         let at = found.unwrap_or_else(|at| {
             let name = format!("stream {number}");
             let description = libframe::schema::Stream { name, ..Default::default() };
-            let (rows, parts) = (0, Vec::new());
-            let new = StreamInfo { session, number, description, rows, parts };
+            let (rows, parts, clock_offset) = (0, Vec::new(), 0);
+            let new =
+                StreamInfo { session, number, description, rows, clock_offset, parts };
             self.streams.insert(at, new);
             at
         });

@@ -150,6 +150,7 @@ impl H5 {
                 description: newest.description.clone(),
                 rows: parts.iter().map(|part| part.rows).sum(),
                 parts: parts.iter().map(|part| part.path.clone()).collect(),
+                clock_offset: newest.clock_offset,
             });
         }
         Ok(())
@@ -164,6 +165,7 @@ struct Found {
     description: Stream,
     rows: u64,
     part: i64,
+    clock_offset: i64,
 }
 
 impl Found {
@@ -187,6 +189,7 @@ impl Found {
             description,
             rows: row_count(&group),
             part: int(&group, stream::PART).unwrap_or(0),
+            clock_offset: int(&group, stream::CLOCK_OFFSET).unwrap_or(0),
         })
     }
 }
@@ -244,7 +247,8 @@ fn bytes(group: &Group, name: &str) -> Result<Option<Vec<u8>>> {
     Ok((!bytes.is_empty()).then_some(bytes))
 }
 
-fn int(of: &Location, name: &str) -> Option<i64> {
+/// A whole number, if there is an attribute of that name.
+pub(crate) fn int(of: &Location, name: &str) -> Option<i64> {
     of.attr(name).ok()?.read_scalar().ok()
 }
 

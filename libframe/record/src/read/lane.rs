@@ -8,7 +8,7 @@ use libframe::decoder::{Cause, Damage};
 use libframe::wire::{FLAG_DEVICE_TIME, Header, Kind, MAX_PAYLOAD};
 
 use super::dataset::Rows;
-use super::h5::{Description, I8, all_descriptions, numbers, row_count};
+use super::h5::{Description, I8, all_descriptions, int, numbers, row_count};
 use super::table::{Entry, TABLES, Table};
 use crate::layout::stream;
 
@@ -18,6 +18,8 @@ const DISORDER: i64 = SECOND;
 /// A stream, at a place.
 pub(crate) struct Lane {
     pub(crate) number: u16,
+    /// Its clock minus the session's, ns.
+    clock: i64,
     parts: Vec<Part>,
     part: usize,
     /// Samples in the parts before this one.
@@ -104,8 +106,10 @@ impl Lane {
         for part in parts.iter_mut().skip(1) {
             part.described = 0;
         }
+        let told = groups.last().and_then(|group| int(group, stream::CLOCK_OFFSET));
         let mut lane = Lane {
             number,
+            clock: told.unwrap_or(0),
             parts,
             part: 0,
             base: 0,
@@ -125,6 +129,17 @@ impl Lane {
     #[inline]
     pub(crate) fn head(&self) -> Option<Head> {
         self.head
+    }
+
+    /// A time of this stream on the session's clock.
+    #[inline]
+    pub(crate) fn on_session_clock(&self, time: i64) -> i64 {
+        time.saturating_sub(self.clock)
+    }
+
+    /// A time of the session's clock on this stream's.
+    pub(crate) fn on_own_clock(&self, time: i64) -> i64 {
+        time.saturating_add(self.clock)
     }
 
     /// The number that the next sample should have.
@@ -149,9 +164,9 @@ impl Lane {
         Some(&part.descriptions.get(held)?.payload)
     }
 
-    /// Moves to a little before a time.
+    /// Moves to a little before a time of the session's clock.
     pub(crate) fn seek(&mut self, time: i64) -> Result<()> {
-        let time = time.saturating_sub(DISORDER);
+        let time = time.saturating_add(self.clock).saturating_sub(DISORDER);
         while let Some(part) = self.parts.get_mut(self.part) {
             if part.rows > 0 && part.time.word(part.rows - 1)? as i64 >= time {
                 break;
@@ -169,6 +184,14 @@ impl Lane {
         let old = |entry: &Entry| entry.time < time && entry.row <= row;
         self.entry =
             self.entries.iter().position(|e| !old(e)).unwrap_or(self.entries.len());
+        let skipped = &mut self.entries[..self.entry];
+        let is_clock = |entry: &&Entry| TABLES[usize::from(entry.table)].1 == Kind::CLOCK;
+        let clock = skipped.iter().rev().find(is_clock).copied();
+        // What was told last of the stream's clock holds from here on too.
+        if let (Some(clock), Some(last), 1..) = (clock, skipped.last_mut(), self.number) {
+            *last = clock;
+            self.entry -= 1;
+        }
         self.next = self.next_number()?;
         self.find_head()
     }

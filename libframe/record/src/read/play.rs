@@ -1,7 +1,8 @@
 //! An HDF5 recording as the records it was made from, in the order they had in the pipe.
 //!
 //! Each stream keeps its order: rows of `data`, and before the row that a record of a table
-//! names, that record. Between streams the capture time decides, then the stream's number.
+//! names, that record. Between streams the capture time on the session's clock decides, then
+//! the stream's number.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -181,13 +182,16 @@ impl Open {
             return Ok(Some(Taken::Record(self.announce(lane, payload))));
         }
         let heads = self.lanes.iter().enumerate();
-        let heads = heads.filter_map(|(at, lane)| Some((lane.head()?, lane.number, at)));
-        let first = heads.min_by_key(|(head, number, _)| (head.time, *number));
-        let Some((head, _, at)) = first else { return Ok(None) };
-        if matches!(head.what, What::Sample) {
-            self.now = head.time;
-            if head.time >= self.next_announcement {
-                self.next_announcement = head.time.saturating_add(SECOND);
+        let heads = heads.filter_map(|(at, lane)| {
+            let head = lane.head()?;
+            Some((lane.on_session_clock(head.time), lane.number, head.what, at))
+        });
+        let first = heads.min_by_key(|(time, number, ..)| (*time, *number));
+        let Some((time, _, what, at)) = first else { return Ok(None) };
+        if matches!(what, What::Sample) {
+            self.now = time;
+            if time >= self.next_announcement {
+                self.next_announcement = time.saturating_add(SECOND);
                 let lanes = 0..self.lanes.len();
                 let described =
                     lanes.filter(|at| self.lanes[*at].description().is_some());
@@ -223,18 +227,18 @@ impl Open {
 
     fn announce(&self, lane: Option<usize>, payload: &mut Vec<u8>) -> Header {
         payload.clear();
-        let (kind, stream, seq) = match lane {
+        let (kind, stream, seq, time) = match lane {
             None => {
                 payload.extend_from_slice(&self.session.payload);
-                (Kind::SESSION, 0, 0)
+                (Kind::SESSION, 0, 0, self.now)
             }
             Some(at) => {
                 let lane = &self.lanes[at];
                 payload.extend_from_slice(lane.description().unwrap_or_default());
-                (Kind::STREAM, lane.number, lane.next())
+                (Kind::STREAM, lane.number, lane.next(), lane.on_own_clock(self.now))
             }
         };
-        let (session, time) = (self.session.tag, self.now);
+        let session = self.session.tag;
         Header { kind, flags: 0, stream, session, seq, time, sent: 0 }
     }
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, bail};
-use libframe::payload::{Gap, Payload as _, Reason};
+use libframe::payload::{ClockReading, Gap, Payload as _, Reason};
 use libframe::wire::{Header, Kind, Record};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
@@ -377,14 +377,19 @@ impl Recording {
         let entry = Entry::read(header.kind, record.payload);
         let key = (header.session, header.stream);
         let is = |group: &&mut StreamGroup| (group.session, group.number) == key;
+        let SessionGroup { number, mut offset, .. } = self.sessions[session];
         let mut row = 0;
         if let Some(group) = self.streams.iter_mut().find(is) {
             row = group.rows();
-            if let Entry::Gap(Some(gap)) = &entry {
-                group.lose(gap);
+            match &entry {
+                Entry::Gap(Some(gap)) => group.lose(gap),
+                Entry::Clock(ClockReading { offset: Some(offset), .. }) => {
+                    group.set_clock(*offset)?;
+                }
+                _ => {}
             }
+            offset = group.offset();
         }
-        let SessionGroup { number, offset, .. } = self.sessions[session];
         let row = entry.row(&header, At { session: number, offset, row });
         let Some(table) = TABLES.iter().position(|(kind, _)| *kind == header.kind) else {
             return Ok(());

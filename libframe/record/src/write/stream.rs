@@ -54,7 +54,9 @@ pub(crate) struct StreamGroup {
     seq: Column,
     device_time: Option<Column>,
     device_time_valid: Option<Column>,
-    /// Of the session: what makes its monotonic times wall clock times.
+    /// What makes the session's monotonic times wall clock times.
+    session_offset: i64,
+    /// The same for the stream's, which may be of another clock.
     offset: i64,
     first_time: Option<i64>,
     last_time: i64,
@@ -131,6 +133,7 @@ impl StreamGroup {
             form: Form::of(&stream),
             payload: Vec::new(),
             size,
+            session_offset: origin.offset,
             offset: origin.offset,
             first_time: None,
             last_time: 0,
@@ -146,7 +149,7 @@ impl StreamGroup {
     pub(crate) fn reopen(
         streams: &Group,
         name: &str,
-        (session, offset): (u32, i64),
+        (session, session_offset): (u32, i64),
         making: Making,
     ) -> Result<StreamGroup> {
         let group = streams.open(name)?;
@@ -166,6 +169,8 @@ impl StreamGroup {
             Some(_) => None,
             None => Some([column(names::OFFSET, U64)?, column(names::SIZE, U32)?]),
         };
+        // Only a stream of another clock than the session's has it.
+        let clock_offset = group.number(names::CLOCK_OFFSET).unwrap_or(0);
         let time_ns = column(names::TIME_NS, I64)?;
         let start = time_of(&group, 0, making)?;
         let last = time_of(&group, time_ns.rows().saturating_sub(1), making)?;
@@ -194,7 +199,8 @@ impl StreamGroup {
             form: Form::of(&stream),
             payload,
             size,
-            offset,
+            session_offset,
+            offset: session_offset.saturating_sub(clock_offset),
             changed: false,
         })
     }
@@ -307,6 +313,18 @@ impl StreamGroup {
             Some(valid) => valid.push(&[has.into()], press),
             None => Ok(()),
         }
+    }
+
+    /// What makes its times wall clock times.
+    pub(crate) fn offset(&self) -> i64 {
+        self.offset
+    }
+
+    /// Takes note of how far its clock is from the session's. That holds for the samples
+    /// after this.
+    pub(crate) fn set_clock(&mut self, offset: i64) -> Result<()> {
+        self.offset = self.session_offset.saturating_sub(offset);
+        self.group.set(names::CLOCK_OFFSET, Value::I64(offset))
     }
 
     /// Takes note of samples that are missing.
