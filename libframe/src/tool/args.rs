@@ -14,6 +14,8 @@ use crate::clock::SECOND;
 pub(super) enum Role {
     Source,
     Filter,
+    /// A filter with outputs of its own.
+    Splitter,
     Sink,
     /// A sink whose destination may stall.
     Recorder,
@@ -137,7 +139,7 @@ fn command<A: Parser>(role: Role) -> Command {
     let unfit: &[&str] = match role {
         Role::Source => &["max_record"],
         Role::Filter | Role::Sink | Role::TextSink => &["queue", "overflow"],
-        Role::Recorder => &["overflow"],
+        Role::Recorder | Role::Splitter => &["overflow"],
         Role::Device => &["idle", "max_loss", "meta", "max_record", "queue", "overflow"],
         Role::Command => &[
             "count",
@@ -166,6 +168,10 @@ fn command<A: Parser>(role: Role) -> Command {
         if role == Role::Recorder && id == "queue" {
             let help = "How much input may wait while the disk or the peer stalls";
             command = command.mut_arg(&id, |arg| arg.default_value("32MiB").help(help));
+        }
+        if role == Role::Splitter && id == "queue" {
+            let help = "How much may wait for each branch, beyond what is being written";
+            command = command.mut_arg(&id, |arg| arg.help(help));
         }
         if unfit.contains(&id.as_str()) {
             command = command.mut_arg(&id, |arg| arg.hide(true));

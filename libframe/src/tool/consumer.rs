@@ -33,6 +33,11 @@ pub(super) trait Consumer {
 
     /// When `tick` must be called at the latest.
     fn deadline(&self) -> Option<i64>;
+
+    /// Why no more is wanted, if that is so; asked after each read.
+    fn is_done(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// A session that has ended.

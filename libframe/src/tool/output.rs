@@ -66,7 +66,7 @@ impl Stdout {
             return Err(Usage(hint.into()).into());
         }
         let file = File::from(stdout.as_fd().try_clone_to_owned()?);
-        widen(&file);
+        widen_pipe(&file);
         Ok(Stdout {
             writer: RecordWriter::new(file),
             sessions: Vec::new(),
@@ -187,15 +187,16 @@ impl Output for Stdout {
 /// turns. Slow streams never fill it. A refusal (the user's quota is used up, or this is no
 /// pipe) only costs speed.
 #[cfg(target_os = "linux")]
-fn widen(file: &File) {
+pub fn widen_pipe(file: &File) {
     const ROOM: usize = 256 << 10;
     if rustix::pipe::fcntl_getpipe_size(file).is_ok_and(|size| size < ROOM) {
         rustix::pipe::fcntl_setpipe_size(file, ROOM).unwrap_or_default();
     }
 }
 
+/// Only Linux lets a pipe be widened.
 #[cfg(not(target_os = "linux"))]
-fn widen(_file: &File) {}
+pub fn widen_pipe(_file: &File) {}
 
 /// stdout as a place for text, for the tools whose product that is.
 ///
