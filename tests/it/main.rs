@@ -15,6 +15,7 @@ mod tidy;
 mod batch_frames;
 mod calibrate_frames;
 mod capture_glove;
+mod fan_out;
 mod inspect_frames;
 mod jitter_report;
 mod pick_frames;

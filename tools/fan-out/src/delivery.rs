@@ -12,8 +12,11 @@ use crate::backlog::Entry;
 use crate::block::{self, Block, Builder, Part, Span};
 use crate::rest::{Item, Report};
 
-/// Sessions whose account is kept; those over this number never ended for this branch.
-const MAX_SESSIONS: usize = 16;
+/// Sessions whose account is kept: as many as may be open at once.
+const MAX_SESSIONS: usize = 4;
+/// What is kept of announcements for a reader that starts again. What is beyond comes to it
+/// when it is announced the next time.
+const MAX_ANNOUNCED: usize = 6 << 20;
 
 /// What a branch was given.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub(crate) struct Delivery {
 struct Taken {
     books: Books,
     announced: BTreeMap<(u32, u16, Kind), Vec<u8>>,
+    /// Bytes of `announced`.
+    weight: usize,
     /// Blocks after that, each with the count of all bytes up to its end.
     written: VecDeque<(u64, Arc<Block>)>,
     total: u64,
@@ -52,6 +57,7 @@ impl Delivery {
         let taken = restarts.then(|| Taken {
             books: Books::default(),
             announced: BTreeMap::new(),
+            weight: 0,
             written: VecDeque::new(),
             total: 0,
             pipe: 0,
@@ -212,14 +218,21 @@ impl Taken {
             let Header { session, stream, kind, .. } = mark.header;
             match kind {
                 Kind::SESSION | Kind::STREAM | Kind::CLOCK => {
-                    let bytes =
-                        self.announced.entry((session, stream, kind)).or_default();
-                    bytes.clear();
-                    record.encode(bytes);
+                    let key = (session, stream, kind);
+                    let old = self.announced.remove(&key).unwrap_or_default();
+                    self.weight = self.weight + record.wire_len() - old.len();
+                    if self.weight <= MAX_ANNOUNCED {
+                        let mut bytes = Vec::new();
+                        record.encode(&mut bytes);
+                        self.announced.insert(key, bytes);
+                    } else {
+                        self.weight -= record.wire_len();
+                    }
                 }
                 Kind::END => {
                     self.books.0.retain(|(tag, _)| *tag != session);
                     self.announced.retain(|key, _| key.0 != session);
+                    self.weight = self.announced.values().map(Vec::len).sum();
                 }
                 _ => {}
             }

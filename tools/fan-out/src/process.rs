@@ -136,16 +136,10 @@ fn wait_for(child: &mut Child) -> ExitStatus {
 pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
-        (None, Some(signal)) => {
-            let name = Signal::from_named_raw(signal).map(|signal| format!("{signal:?}"));
-            let name = name.unwrap_or_default();
-            let name = name.trim_start_matches("Signal::").trim_matches('"').to_owned();
-            if name.is_empty() {
-                format!("killed by signal {signal}")
-            } else {
-                format!("killed by {name}")
-            }
-        }
+        (None, Some(number)) => match Signal::from_named_raw(number) {
+            Some(signal) => format!("killed by {signal:?}").replace("Signal::", "SIG"),
+            None => format!("killed by signal {number}"),
+        },
         (None, None) => "ended".into(),
     }
 }

@@ -105,7 +105,7 @@ impl Writer {
             {
                 return Ending::Failed(why);
             }
-            if lived > 10 * delay {
+            if lived > 5 * delay {
                 delay = FIRST_DELAY;
             }
             self.tell_death(&why, tried, delay);
