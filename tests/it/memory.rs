@@ -21,6 +21,7 @@ const READERS: &[&str] = &[
     "pick-frames --every 2",
     "pick-frames -c 0",
     "pick-frames",
+    "fan-out --may 'sleep 60' --grace 0s",
     "batch-frames -n 1000000",
     "batch-frames --split",
     "calibrate-frames --gain 2 --tare 1h --all",

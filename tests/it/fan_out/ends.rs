@@ -153,7 +153,9 @@ fn a_branch_that_dies_starts_again_and_goes_on_where_it_was() {
         assert_eq!(all, (0..400).collect::<Vec<_>>(), "stream {stream}");
     }
     for start in &starts[1..] {
-        let kinds: Vec<_> = start.0.iter().take(4).map(|(h, _)| h.kind).collect();
+        let mut kinds: Vec<_> = start.0.iter().take(4).map(|(h, _)| h.kind).collect();
+        assert_eq!(kinds[0], Kind::SESSION);
+        kinds.sort();
         assert_eq!(kinds, [Kind::SESSION, Kind::STREAM, Kind::STREAM, Kind::CLOCK]);
         assert_eq!(start.payloads::<Gap>().len(), 0);
         assert!(start.payloads::<Stream>().iter().any(|stream| stream.name == "glove"));

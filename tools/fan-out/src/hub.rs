@@ -220,6 +220,11 @@ impl Hub {
         goes_on(&mut waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
+    /// Whether no branch is started again.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.lock().iter().any(|lane| lane.given_up)
+    }
+
     /// Starts no branch again from now on.
     pub(crate) fn give_up(&self) {
         for (lane, more) in self.lock().iter_mut().zip(&self.more) {

@@ -137,11 +137,18 @@ pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(number)) => match Signal::from_named_raw(number) {
-            Some(signal) => format!("killed by {signal:?}").replace("Signal::", "SIG"),
+            Some(signal) => format!("killed by SIG{}", name_of(signal)),
             None => format!("killed by signal {number}"),
         },
         (None, None) => "ended".into(),
     }
+}
+
+/// The name without SIG. The debug form has it in one of two ways, by how rustix was built.
+fn name_of(signal: Signal) -> String {
+    let text = format!("{signal:?}");
+    let text = text.trim_matches('"').trim_start_matches("Signal::");
+    text.trim_start_matches("SIG").to_owned()
 }
 
 /// What marks the processes of a branch of ours.

@@ -101,8 +101,8 @@ impl Writer {
             };
             let lived = self.setting.clock.now() - began;
             tried = if lived >= STEADY { 1 } else { tried + 1 };
-            if tried > self.restarts || is_hopeless(status) || self.setting.is_signalled()
-            {
+            let over = self.setting.is_signalled() || self.hub.has_given_up();
+            if tried > self.restarts || is_hopeless(status) || over {
                 return Ending::Failed(why);
             }
             if lived > 5 * delay {
