@@ -36,8 +36,8 @@ use crate::writer::Writer;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 const EXAMPLES: &str = "Examples:
-  sim-src glove --duration 1s | fan-out --must 'to-h5 a.h5' --may 'screen=pick-frames --every 5 | to-text -f csv' > b.frames
-  sim-src -n 500 | fan-out --must 'cat > raw.frames' --may 'batch-frames -n 50 | to-text -k data > shown.txt' --drop newest";
+  sim-src glove --duration 1s | fan-out --must 'to-h5 a.h5' --may 'to-text -f csv > b.csv'
+  sim-src -n 500 | fan-out --must 'cat > a.frames' --may 'screen=to-text' > /dev/null";
 
 /// Give a stream to several branches, of which some may fall behind.
 ///
