@@ -57,8 +57,8 @@ def latency(frames, rounds):
         "no branches": f"{source} | {recorder}",
         "fan-out, recorder alone": f"{source} | fan-out --must '{recorder}' > /dev/null",
         "fan-out, slow and dying": f"{source} | fan-out --must '{recorder}' {others} > /dev/null",
-        "tee, slow and dying": f"{source} | tee >({SELF} slow) >({dies}) | {recorder}",
-        "tee -p, slow and dying": f"{source} | tee -p >({SELF} slow) >({dies}) | {recorder}",
+        "tee, slow and dying": f"{source} | tee >({SELF} slow > /dev/null) >({dies}) | {recorder}",
+        "tee -p, slow and dying": f"{source} | tee -p >({SELF} slow > /dev/null) >({dies}) | {recorder}",
     }
     print(f"glove at 200 Hz, {frames} frames; ms from capture to the recorder's read")
     print(f"{'':26}{'frames':>8}{'p50':>9}{'p99':>9}{'max':>9}{'seconds':>9}")

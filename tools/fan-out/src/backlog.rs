@@ -1,5 +1,8 @@
 //! What waits for a branch: blocks, and what is left of those that were dropped. No I/O and
 //! no locks.
+//!
+//! Its size is bounded, and half as much again is for what is left; beyond that, only the
+//! number of missing samples is.
 
 use std::collections::VecDeque;
 use std::mem::size_of;
@@ -172,5 +175,122 @@ impl Backlog {
     fn push_back(&mut self, entry: Entry) {
         self.weight += entry.weight();
         self.entries.push_back(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::tests::{block, record};
+    use libframe::payload::Stats;
+    use libframe::wire::Kind;
+
+    use crate::rest::Report;
+
+    /// A block of one record with this number.
+    fn one(seq: u64) -> Arc<Block> {
+        block(&[record(Kind::DATA, 1, seq, &[7; 100])])
+    }
+
+    fn backlog(policy: Policy, blocks: usize) -> Backlog {
+        let weight = Entry::Block(one(0)).weight();
+        // And a little for the gaps between them.
+        Backlog::new(weight * blocks + 300, policy)
+    }
+
+    /// What comes out: samples as `(first, count, dropped)`, other things by their kind.
+    fn all(mut backlog: Backlog) -> Vec<(u64, u64, bool)> {
+        let mut found = Vec::new();
+        while let Some(entry) = backlog.pop() {
+            match entry {
+                Entry::Block(block) => {
+                    found.extend(block.parts().map(|part| match part {
+                        crate::block::Part::Span(span) => (span.first, span.count, false),
+                        crate::block::Part::Mark(..) => (0, 0, false),
+                    }))
+                }
+                Entry::Rest(rest) => {
+                    found.extend(rest.items().iter().map(|item| match item {
+                        Item::Gap(span) => (span.first, span.count, true),
+                        _ => (0, 0, true),
+                    }))
+                }
+            }
+        }
+        assert_eq!(backlog.weight(), 0);
+        found
+    }
+
+    #[test]
+    fn one_that_is_waited_for_refuses_what_does_not_fit() {
+        let mut backlog = backlog(Policy::Wait, 3);
+        let given: Vec<_> = (0..5).map(|seq| backlog.push(&one(seq))).collect();
+        assert_eq!(given, [true, true, true, false, false]);
+        assert!(backlog.pop().is_some() && backlog.push(&one(3)));
+        assert_eq!(backlog.dropped(), 0);
+    }
+
+    #[test]
+    fn the_oldest_make_room_and_leave_one_gap() {
+        let mut backlog = backlog(Policy::DropOldest, 3);
+        assert!((0..1000).all(|seq| backlog.push(&one(seq))));
+        assert_eq!(backlog.dropped(), 997);
+        assert_eq!(all(backlog)[0], (0, 997, true));
+    }
+
+    #[test]
+    fn the_newest_are_left_out_and_the_gap_stands_before_what_comes_next() {
+        let mut backlog = backlog(Policy::DropNewest, 3);
+        assert!((0..1000).all(|seq| backlog.push(&one(seq))));
+        assert_eq!(backlog.dropped(), 997);
+        backlog.pop();
+        backlog.pop();
+        backlog.push(&one(1000));
+        assert_eq!(all(backlog), [(2, 1, false), (3, 997, true), (1000, 1, false)]);
+    }
+
+    #[test]
+    fn a_record_that_is_longer_than_the_queue_passes_alone() {
+        let long = block(&[record(Kind::DATA, 1, 0, &[1; 5000])]);
+        for policy in [Policy::Wait, Policy::DropOldest, Policy::DropNewest] {
+            let mut backlog = backlog(policy, 3);
+            assert!(backlog.push(&long));
+            assert!(matches!(backlog.pop(), Some(Entry::Block(_))));
+        }
+    }
+
+    #[test]
+    fn weight_stays_within_bounds_whatever_comes() {
+        for policy in [Policy::DropOldest, Policy::DropNewest] {
+            let mut backlog = Backlog::new(20_000, policy);
+            for seq in 0..5000 {
+                let event = record(Kind::EVENT, 1, seq, b"something happened");
+                let data = record(Kind::DATA, 1, seq, &[7; 100]);
+                backlog.push(&block(&[event, data]));
+                let report = Report { session: 9, time: 0, stats: Stats::default() };
+                backlog.tell(Item::Report(report.clone()));
+                if seq % 100 == 0 {
+                    backlog.tell(Item::End(report, "end".into()));
+                }
+                assert!(backlog.weight() < 31_000, "{policy:?}: {}", backlog.weight());
+            }
+            assert!(backlog.gone() > 1000);
+            let missing: u64 = backlog.dropped();
+            let found = all(backlog);
+            let waiting =
+                found.iter().filter(|(.., dropped)| !dropped).map(|(_, n, _)| n);
+            assert_eq!(waiting.sum::<u64>() + missing, 5000);
+        }
+    }
+
+    #[test]
+    fn all_that_waits_can_be_dropped_at_once() {
+        let mut backlog = backlog(Policy::DropNewest, 5);
+        (0..9).for_each(|seq| {
+            backlog.push(&one(seq));
+        });
+        backlog.drop_all();
+        assert_eq!(backlog.dropped(), 9);
+        assert_eq!(all(backlog), [(0, 9, true)]);
     }
 }

@@ -42,6 +42,8 @@ struct Taken {
     weight: usize,
     /// Blocks after that, each with the count of all bytes up to its end.
     written: VecDeque<(u64, Arc<Block>)>,
+    /// What its last start was given first.
+    preamble: Option<Arc<Block>>,
     total: u64,
     /// What a pipe holds: what was written before that was taken.
     pipe: u64,
@@ -59,6 +61,7 @@ impl Delivery {
             announced: BTreeMap::new(),
             weight: 0,
             written: VecDeque::new(),
+            preamble: None,
             total: 0,
             pipe: 0,
         });
@@ -123,7 +126,11 @@ impl Delivery {
         let Some(taken) = &mut self.taken else { return Vec::new() };
         let read = taken.total.saturating_sub(unread);
         let mut again = Vec::new();
+        let last = taken.preamble.take();
         for (end, block) in std::mem::take(&mut taken.written) {
+            if last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &block)) {
+                continue;
+            }
             let start = end - block.bytes().len() as u64;
             let cut = (read.saturating_sub(start) as usize).min(block.bytes().len());
             let cut = match cut == block.bytes().len() {
@@ -136,8 +143,8 @@ impl Delivery {
         }
         taken.books = taken.books.continued();
         self.sent = taken.books.clone();
-        let preamble = taken.preamble(now);
-        again.splice(0..0, preamble);
+        taken.preamble = taken.announcements(now);
+        again.splice(0..0, taken.preamble.clone());
         again.iter().for_each(|block| self.sent.take(block));
         again
     }
@@ -240,7 +247,7 @@ impl Taken {
     }
 
     /// The announcements in force, as if made now: their reader joins in the middle.
-    fn preamble(&mut self, now: i64) -> Option<Arc<Block>> {
+    fn announcements(&mut self, now: i64) -> Option<Arc<Block>> {
         let mut builder = Builder::default();
         // By kind, so that each session comes before its streams.
         let kinds = [Kind::SESSION, Kind::STREAM, Kind::CLOCK];
@@ -333,5 +340,164 @@ impl Books {
             }
         }
         books
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backlog::{Backlog, Policy};
+    use crate::block::tests::{block, record};
+    use libframe::payload::{End, Session, Stats};
+    use libframe::schema::Stream;
+
+    fn announced() -> Arc<Block> {
+        let session = Session { uuid: "u".into(), ..Session::default() }.to_bytes();
+        let stream = Stream { name: "s".into(), ..Stream::default() }.to_bytes();
+        block(&[
+            record(Kind::SESSION, 0, 0, &session),
+            record(Kind::STREAM, 1, 0, &stream),
+        ])
+    }
+
+    fn samples(range: std::ops::Range<u64>) -> Arc<Block> {
+        let all: Vec<_> = range.map(|seq| record(Kind::DATA, 1, seq, &[7; 52])).collect();
+        block(&all)
+    }
+
+    fn report() -> Report {
+        let stats = Stats { stage: "fan-out:x".into(), ..Stats::default() };
+        Report { session: 9, time: 5, stats }
+    }
+
+    fn gives(delivery: &mut Delivery, entry: Entry) -> Arc<Block> {
+        let block = delivery.next(entry, 1000).unwrap();
+        delivery.writes(&block);
+        block
+    }
+
+    fn restarting() -> Delivery {
+        let mut delivery = Delivery::new("fan-out:x".into(), true);
+        delivery.started(1000);
+        delivery
+    }
+
+    /// The numbers of the samples, and the kinds of the other records, in order.
+    fn told(blocks: &[Arc<Block>]) -> (Vec<u64>, Vec<Kind>) {
+        let (mut numbers, mut kinds) = (Vec::new(), Vec::new());
+        for part in blocks.iter().flat_map(|block| block.parts()) {
+            match part {
+                Part::Span(span) => numbers.extend(span.first..span.next()),
+                Part::Mark(mark, _) => kinds.push(mark.header.kind),
+            }
+        }
+        (numbers, kinds)
+    }
+
+    #[test]
+    fn what_was_dropped_is_told_and_is_in_the_totals() {
+        let mut delivery = restarting();
+        gives(&mut delivery, Entry::Block(announced()));
+        gives(&mut delivery, Entry::Block(samples(0..10)));
+        let mut backlog = Backlog::new(0, Policy::DropNewest);
+        backlog.push(&samples(0..1));
+        backlog.push(&samples(10..15));
+        backlog.pop();
+        backlog.tell(crate::rest::Item::End(report(), "end".into()));
+        let last = gives(&mut delivery, backlog.pop().unwrap());
+        let (_, kinds) = told(&[Arc::clone(&last)]);
+        assert_eq!(kinds, [Kind::GAP, Kind::STATS, Kind::END]);
+        let payloads: Vec<_> =
+            records(&last).map(|record| record.payload.to_vec()).collect();
+        let gap = Gap::from_bytes(&payloads[0]).unwrap();
+        assert_eq!(
+            (gap.first, gap.count, gap.stage.as_str()),
+            (10, Some(5), "fan-out:x")
+        );
+        let stats = Stats::from_bytes(&payloads[1]).unwrap();
+        assert_eq!((stats.dropped, stats.output.samples), (5, 10));
+        let totals = End::from_bytes(&payloads[2]).unwrap().streams[0];
+        assert_eq!(
+            (totals.first, totals.next, totals.samples, totals.lost),
+            (0, 15, 10, 5)
+        );
+    }
+
+    #[test]
+    fn a_reader_that_starts_again_goes_on_at_the_record_that_was_cut() {
+        // Each record is 100 bytes long.
+        for (unread, first) in [(0, 10), (1, 9), (99, 9), (100, 9), (101, 8), (950, 0)] {
+            let mut delivery = restarting();
+            gives(&mut delivery, Entry::Block(announced()));
+            gives(&mut delivery, Entry::Block(samples(0..4)));
+            gives(&mut delivery, Entry::Block(samples(4..10)));
+            let again = delivery.starts_again(unread, 2000);
+            let (numbers, kinds) = told(&again);
+            assert_eq!(numbers, (first..10).collect::<Vec<_>>(), "{unread}");
+            assert_eq!(kinds, [Kind::SESSION, Kind::STREAM]);
+            // The announcement must not look like the session's first one, and the
+            // stream's must not claim samples that are still to come.
+            let headers: Vec<_> =
+                records(&again[0]).map(|record| record.header).collect();
+            assert_eq!((headers[0].time, headers[1].seq), (2000, first));
+        }
+    }
+
+    #[test]
+    fn what_nobody_read_comes_again_as_it_was() {
+        let mut delivery = restarting();
+        let all = [announced(), samples(0..4)];
+        let bytes: usize = all.iter().map(|block| block.bytes().len()).sum();
+        all.iter().for_each(|block| {
+            gives(&mut delivery, Entry::Block(Arc::clone(block)));
+        });
+        let again = delivery.starts_again(bytes as u64, 2000);
+        assert_eq!(again.len(), 2);
+        assert!(again.iter().zip(&all).all(|(a, b)| a.bytes() == b.bytes()));
+    }
+
+    #[test]
+    fn a_second_death_before_anything_was_read_changes_nothing() {
+        let mut delivery = restarting();
+        gives(&mut delivery, Entry::Block(announced()));
+        gives(&mut delivery, Entry::Block(samples(0..9)));
+        let mut again = delivery.starts_again(250, 2000);
+        for _ in 0..3 {
+            delivery.started(1000);
+            again.iter().for_each(|block| delivery.writes(block));
+            let bytes: usize = again.iter().map(|block| block.bytes().len()).sum();
+            again = delivery.starts_again(bytes as u64, 3000);
+            let (numbers, kinds) = told(&again);
+            assert_eq!(numbers, [6, 7, 8]);
+            assert_eq!(kinds, [Kind::SESSION, Kind::STREAM]);
+        }
+    }
+
+    #[test]
+    fn only_what_may_be_in_the_pipe_is_held() {
+        let mut delivery = restarting();
+        gives(&mut delivery, Entry::Block(announced()));
+        for n in 0..500 {
+            gives(&mut delivery, Entry::Block(samples(n * 5..n * 5 + 5)));
+        }
+        assert!(delivery.taken.as_ref().unwrap().written.len() <= 3);
+        assert_eq!(told(&delivery.starts_again(1000, 0)).0.len(), 10);
+    }
+
+    #[test]
+    fn totals_of_a_reader_that_joined_are_of_what_it_got() {
+        let mut delivery = restarting();
+        gives(&mut delivery, Entry::Block(announced()));
+        gives(&mut delivery, Entry::Block(samples(0..10)));
+        delivery.starts_again(300, 2000);
+        let mut backlog = Backlog::new(0, Policy::Wait);
+        backlog.tell(crate::rest::Item::End(report(), "end".into()));
+        let last = gives(&mut delivery, backlog.pop().unwrap());
+        let end = records(&last).last().unwrap();
+        let totals = End::from_bytes(end.payload).unwrap().streams[0];
+        assert_eq!(
+            (totals.first, totals.next, totals.samples, totals.lost),
+            (7, 10, 3, 0)
+        );
     }
 }
