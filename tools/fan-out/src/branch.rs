@@ -19,35 +19,32 @@ pub(crate) struct Branch {
 }
 
 impl Branch {
-    /// All branches in the order of the command line, with names of their own.
-    pub(crate) fn all(musts: &[String], mays: &[String]) -> Vec<Branch> {
-        let musts = musts.iter().map(|text| (text, true));
-        let mays = mays.iter().map(|text| (text, false));
-        let mut branches: Vec<Branch> = Vec::new();
-        for (text, must) in musts.chain(mays) {
-            let (name, command) = named(text);
-            let taken = |name: &String| branches.iter().any(|other| other.name == *name);
+    /// All branches in the order of the command line, with names of their own; `stdout` says
+    /// whether records go on to it.
+    pub(crate) fn all(musts: &[String], mays: &[String], stdout: bool) -> Vec<Branch> {
+        let mut branches = Vec::new();
+        let mut add = |name: String, command: Option<&str>, must| {
+            let taken =
+                |name: &String| branches.iter().any(|other: &Branch| other.name == *name);
             let others = (2..).map(|n| format!("{name}-{n}"));
             let mut names = std::iter::once(name.clone()).chain(others);
             let name = names.find(|name| !taken(name)).unwrap_or_default();
-            branches.push(Branch { name, command: Some(command.to_owned()), must });
+            branches.push(Branch { name, command: command.map(str::to_owned), must });
+        };
+        for (texts, must) in [(musts, true), (mays, false)] {
+            for (name, command) in texts.iter().map(|text| named(text)) {
+                add(name, Some(command), must);
+            }
+        }
+        if stdout {
+            add("stdout".into(), None, true);
         }
         branches
-    }
-
-    /// Where records go on to.
-    pub(crate) fn stdout() -> Branch {
-        Branch { name: "stdout".into(), command: None, must: true }
     }
 
     /// What happens when its queue is full.
     pub(crate) fn policy(&self, drop: Policy) -> Policy {
         if self.must { Policy::Wait } else { drop }
-    }
-
-    /// For messages.
-    pub(crate) fn kind(&self) -> &'static str {
-        if self.must { "must" } else { "may" }
     }
 }
 
@@ -72,7 +69,7 @@ mod tests {
     fn names(musts: &[&str], mays: &[&str]) -> Vec<String> {
         let own =
             |texts: &[&str]| texts.iter().map(|t| t.to_string()).collect::<Vec<_>>();
-        let branches = Branch::all(&own(musts), &own(mays));
+        let branches = Branch::all(&own(musts), &own(mays), true);
         branches.into_iter().map(|branch| branch.name).collect()
     }
 
@@ -80,7 +77,8 @@ mod tests {
     fn a_branch_is_called_as_the_user_says_or_like_its_first_program() {
         let musts = ["to-h5 a.h5", "rec=to-h5 b.h5", "/usr/bin/to-h5 c.h5"];
         let mays = ["calibrate-frames --gain 2 | to-lsl", "rec=to-text", "( cd x; y )"];
-        let all = ["to-h5", "rec", "to-h5-2", "calibrate-frames", "rec-2", "branch"];
+        let all =
+            ["to-h5", "rec", "to-h5-2", "calibrate-frames", "rec-2", "branch", "stdout"];
         assert_eq!(names(&musts, &mays), all);
     }
 

@@ -11,6 +11,7 @@ use crate::backlog::{Backlog, Entry, Policy};
 use crate::block::Block;
 use crate::branch::Branch;
 use crate::rest::{Item, Report};
+use crate::tally::{Ending, Tally};
 
 /// What a branch's thread takes at a time: what it has taken is not dropped any more.
 const TAKE: usize = 64 << 10;
@@ -48,17 +49,6 @@ struct Lane {
     pending: bool,
 }
 
-/// How a branch ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// It did what it was to do.
-    Done,
-    /// So it did, but samples were lost.
-    Lossy,
-    /// It did not.
-    Failed(String),
-}
-
 /// What a branch's thread found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
@@ -68,19 +58,6 @@ pub(crate) enum Taken {
     Closed,
     /// The process has ended.
     Exited,
-}
-
-/// The account of a branch.
-#[derive(Clone, Debug)]
-pub(crate) struct Tally {
-    pub(crate) branch: Branch,
-    pub(crate) ending: Option<Ending>,
-    pub(crate) delivered: u64,
-    pub(crate) dropped: u64,
-    pub(crate) gone: u64,
-    /// Samples that were to come to it, and were neither delivered nor dropped.
-    pub(crate) left: u64,
-    pub(crate) starts: u32,
 }
 
 impl Hub {

@@ -7,6 +7,7 @@ mod delivery;
 mod hub;
 mod process;
 mod rest;
+mod tally;
 mod writer;
 
 use std::fs::File;
@@ -28,8 +29,9 @@ use rustix::process::Signal;
 use crate::backlog::Policy;
 use crate::block::{Block, Builder};
 use crate::branch::Branch;
-use crate::hub::{Ending, Hub, Tally};
+use crate::hub::Hub;
 use crate::process::Recipe;
+use crate::tally::{Ending, Tally};
 use crate::writer::Writer;
 
 /// What a process has between SIGTERM and SIGKILL.
@@ -108,11 +110,8 @@ impl Splitter for FanOut {
     type Args = Args;
 
     fn open(args: Args, setting: Setting) -> Result<FanOut> {
-        let mut branches = Branch::all(&args.musts, &args.mays);
         let stdout = stdout_for_records()?;
-        if stdout.is_some() {
-            branches.push(Branch::stdout());
-        }
+        let branches = Branch::all(&args.musts, &args.mays, stdout.is_some());
         let drop = match args.drop {
             Which::Oldest => Policy::DropOldest,
             Which::Newest => Policy::DropNewest,
@@ -180,8 +179,13 @@ impl Splitter for FanOut {
             drop(thread.join());
         }
         let tallies = self.hub.tallies();
-        tallies.iter().for_each(|tally| self.sum_up(tally));
-        let failed: Vec<_> = tallies.iter().filter_map(failure).collect();
+        for tally in &tallies {
+            match tally.is_clean() {
+                true => self.setting.voice.detail(&tally.text()),
+                false => self.setting.voice.tell(&tally.text()),
+            }
+        }
+        let failed: Vec<_> = tallies.iter().filter_map(Tally::failure).collect();
         if !failed.is_empty() {
             bail!(failed.join("; "));
         }
@@ -189,14 +193,7 @@ impl Splitter for FanOut {
     }
 
     fn objections(&self) -> Vec<String> {
-        let lossy =
-            |tally: &Tally| tally.branch.must && tally.ending == Some(Ending::Lossy);
-        let tallies = self.hub.tallies().into_iter().filter(lossy);
-        tallies
-            .map(|tally| {
-                format!("{}: samples were lost, exit status 3", tally.branch.name)
-            })
-            .collect()
+        self.hub.tallies().iter().filter_map(Tally::objection).collect()
     }
 }
 
@@ -276,34 +273,6 @@ impl FanOut {
             process::until_none(&late, Some(Signal::KILL), LAST_WORDS);
         }
     }
-
-    /// Tells of a branch: always if something went wrong, else to those who ask.
-    fn sum_up(&self, tally: &Tally) {
-        let Tally { branch, ending, delivered, dropped, gone, left, starts } = tally;
-        let end = match ending {
-            Some(Ending::Done) | None => "done".to_owned(),
-            Some(Ending::Lossy) => "exit status 3".to_owned(),
-            Some(Ending::Failed(why)) => why.clone(),
-        };
-        let restarts = starts.saturating_sub(1);
-        let mut text = format!(
-            "{} ({}): {delivered} samples delivered, {dropped} dropped, \
-             {restarts} restarts, {end}",
-            branch.name,
-            branch.kind()
-        );
-        if *left > 0 {
-            text += &format!("; {left} samples did not come to it");
-        }
-        if *gone > 0 {
-            text += &format!("; {gone} records without samples were dropped too");
-        }
-        if *ending == Some(Ending::Done) && dropped + gone == 0 && restarts == 0 {
-            self.setting.voice.detail(&text);
-        } else {
-            self.setting.voice.tell(&text);
-        }
-    }
 }
 
 /// Says that a branch has ended, also if its thread panics.
@@ -318,15 +287,6 @@ impl Leave {
 impl Drop for Leave {
     fn drop(&mut self) {
         self.0.leave(self.1, Ending::Failed("its thread died; this is a bug".into()));
-    }
-}
-
-fn failure(tally: &Tally) -> Option<String> {
-    match &tally.ending {
-        Some(Ending::Failed(why)) if tally.branch.must => {
-            Some(format!("must branch {}: {why}", tally.branch.name))
-        }
-        _ => None,
     }
 }
 

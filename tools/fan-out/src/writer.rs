@@ -13,8 +13,9 @@ use libframe::tool::{self, Setting};
 use crate::backlog::Entry;
 use crate::block::Block;
 use crate::delivery::Delivery;
-use crate::hub::{Ending, Hub, Taken};
+use crate::hub::{Hub, Taken};
 use crate::process::{self, Recipe};
+use crate::tally::Ending;
 
 /// The first wait before a command is started again, and the longest.
 const FIRST_DELAY: i64 = SECOND / 10;
