@@ -257,13 +257,13 @@ fn announcements_and_events_outlive_the_samples_around_them() {
 
 #[test]
 fn a_must_branch_is_waited_for_and_loses_nothing() {
-    let line = "sim-src glove -n 30000 --rate max | fan-out --queue 1MiB \
+    let line = "sim-src glove -n 150000 --rate max | fan-out --queue 1MiB \
                 --must 'slow=sleep 1; cat > {new}/a' --may 'cat > {new}/b'";
     let run = fan(line).run();
     run.expect(&[0, 0]);
-    assert_eq!(Branch::of(&run, "a").expect_all(0..30_000).missing(), 0);
-    Branch::of(&run, "b").expect_all(0..30_000).expect_end("count");
-    assert!(run.peaks[1] < 32 << 20, "{} KiB", run.peaks[1] / 1024);
+    assert_eq!(Branch::of(&run, "a").expect_all(0..150_000).missing(), 0);
+    Branch::of(&run, "b").expect_all(0..150_000).expect_end("count");
+    assert!(run.peaks[1] < 24 << 20, "{} KiB", run.peaks[1] / 1024);
 }
 
 #[test]

@@ -282,10 +282,34 @@ fn who_does_not_finish_is_killed_with_all_that_it_started() {
 }
 
 #[test]
+fn one_that_is_merely_slow_at_the_end_is_told_the_rest_as_a_gap() {
+    let line = "sim-src glove -n 5000 --rate max | fan-out --grace 8s --must 'cat > {new}/a' \
+                --may 'sleep 5.5; cat > {new}/b'";
+    let run = fan(line).run();
+    run.expect(&[0, 0]).expect_stderr(1, " dropped, 0 restarts, done\n");
+    let slow = Branch::of(&run, "b");
+    let missing = slow.expect_all(0..5000).expect_end("count").missing();
+    assert!(missing > 4000, "{missing}");
+}
+
+#[test]
+fn a_pipeline_that_lost_its_shell_and_does_not_read_holds_up_nobody() {
+    let line = "sim-src glove --rate max \
+                | fan-out --must 'echo $$ > {new}/shell; sleep 600 | cat > {new}/a'";
+    let mut started = fan(line).start();
+    let folder = folder(&started);
+    let shell = pid_in(&folder, "shell");
+    // Its pipe is full by then.
+    started.read_stdout().after(Duration::from_millis(300));
+    kill_process(shell, Signal::KILL).unwrap();
+    started.wait().expect(&[0, 1]).expect_stderr(1, "killed by SIGKILL");
+}
+
+#[test]
 fn what_a_killed_shell_leaves_behind_ends_too() {
     let line = "sim-src glove --rate 1000 | fan-out --grace 1s --restart 0 \
                 --must 'cat > {new}/a' \
-                --may 'echo $$ > {new}/shell; (cat; sleep 600) | cat > {new}/b'";
+                --may 'echo $$ > {new}/shell; (cat; sleep 603) | cat > {new}/b'";
     let mut started = fan(line).start();
     let folder = folder(&started);
     let shell = pid_in(&folder, "shell");
@@ -294,7 +318,7 @@ fn what_a_killed_shell_leaves_behind_ends_too() {
     started.read_stdout().after(Duration::from_millis(300)).signal(0, Signal::TERM);
     let run = started.wait();
     run.expect(&[0, 0]).expect_stderr(1, "killed by SIGKILL");
-    let marked = std::process::Command::new("pgrep").args(["-f", "^sleep 600$"]).output();
+    let marked = std::process::Command::new("pgrep").args(["-f", "^sleep 603$"]).output();
     assert!(marked.unwrap().stdout.is_empty(), "a process was left behind");
 }
 
