@@ -179,6 +179,18 @@ fn what_lay_unread_in_the_pipe_of_a_dead_branch_comes_again() {
 }
 
 #[test]
+fn a_death_after_the_last_record_was_written_loses_none_that_was_not_read() {
+    let line = "sim-src glove -n 100 --rate max | fan-out --must 'cat > {new}/a' \
+                --may 'if [ $FAN_OUT_START = 1 ]; then dd bs=5000 count=1 iflag=fullblock \
+                status=none > {new}/1; sleep 0.7; kill -9 $$; fi; cat > {new}/2'";
+    let run = fan(line).run();
+    run.expect(&[0, 0]);
+    let first = Branch::of(&run, "1").received().len() as u64;
+    let second = Branch::of(&run, "2");
+    assert_eq!(second.expect_all(first..100).expect_end("count").missing(), 0);
+}
+
+#[test]
 fn one_that_starts_again_is_told_what_did_not_fit_meanwhile() {
     let line = "sim-src glove -n 30000 --rate 20000 | fan-out --queue 128KiB --grace 40s \
                 --must 'cat > {new}/a' --may 'if [ $FAN_OUT_START = 1 ]; then \

@@ -185,6 +185,18 @@ impl Hub {
         self.more[at].notify_all();
     }
 
+    /// Whether the process of a branch's start ends within this time.
+    pub(crate) fn has_exited_within(
+        &self,
+        at: usize,
+        start: u32,
+        time: Duration,
+    ) -> bool {
+        let runs = |lanes: &mut Vec<Lane>| lanes[at].exited < start;
+        let waited = self.more[at].wait_timeout_while(self.lock(), time, runs);
+        !runs(&mut waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+
     /// Says how often a branch was started.
     pub(crate) fn note(&self, at: usize, starts: u32) {
         self.lock()[at].starts = starts;

@@ -22,6 +22,8 @@ const FIRST_DELAY: i64 = SECOND / 10;
 const LAST_DELAY: i64 = 10 * SECOND;
 /// One that has run for so long is not about to die at once.
 const STEADY: i64 = 60 * SECOND;
+/// How often is looked whether the last bytes were read.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Parts of one write.
 const PARTS: usize = 64;
 
@@ -135,10 +137,24 @@ impl Writer {
         };
         let fed = match fed {
             Fed::Gone(unwritten) => Fed::Gone(unwritten + process::unread(&pipe)),
+            Fed::All if self.restarts > 0 => self.see_it_read(&pipe, start),
             fed => fed,
         };
         drop(pipe);
         Ok((fed, process.wait()))
+    }
+
+    /// Waits until all was read, or the reader died before it did. Once the pipe is closed,
+    /// which is how the reader learns of the end, nobody could tell.
+    fn see_it_read(&self, pipe: &File, start: u32) -> Fed {
+        loop {
+            let has_exited = self.hub.has_exited_within(self.at, start, LOOK_AGAIN);
+            match process::unread(pipe) {
+                0 => return Fed::All,
+                unread if has_exited => return Fed::Gone(unread),
+                _ => {}
+            }
+        }
     }
 
     /// Writes what waits, until there is no more or nobody reads.
