@@ -17,6 +17,7 @@ mod batch_frames;
 mod calibrate_frames;
 mod capture_glove;
 mod clip_frames;
+mod fan_out;
 mod inspect_frames;
 mod jitter_report;
 mod mark_frames;

@@ -28,6 +28,7 @@ const READERS: &[&str] = &[
     "pick-frames --every 2",
     "pick-frames -c 0",
     "pick-frames",
+    "fan-out --may 'sleep 60' --grace 0s",
     "batch-frames -n 1000000",
     "batch-frames --split",
     "calibrate-frames --gain 2 --tare 1h --all",
@@ -74,7 +75,10 @@ fn records_up_to_the_limit() {
     // to-text shows what it is asked to show, and a line is made in one piece.
     for tool in READERS.iter().filter(|tool| !tool.starts_with("to-text")) {
         let run = pipe(tool).input(&bytes[..]).run();
-        assert!(run.peaks[0] < limit(tool), "{tool}: {} KiB", run.peaks[0] / 1024);
+        // A branch may hold two that are longer than its queue: one is written, one waits.
+        let branches = if tool.starts_with("fan-out") { 2 } else { 0 };
+        let limit = limit(tool) + 2 * branches * (24 << 20);
+        assert!(run.peaks[0] < limit, "{tool}: {} KiB", run.peaks[0] / 1024);
     }
 }
 

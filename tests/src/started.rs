@@ -116,6 +116,11 @@ impl Started {
         self
     }
 
+    /// The folder that `{new}` stands for.
+    pub fn scratch(&self) -> &Scratch {
+        self.scratch.as_ref().expect("a pipeline with {new}")
+    }
+
     /// Waits until a stage has set up all its signals, of which SIGUSR1 is the last.
     pub fn until_ready(&mut self, stage: usize) -> &mut Started {
         while !self.signals(stage, "SigCgt:").is_none_or(|set| has(set, Signal::USR1)) {

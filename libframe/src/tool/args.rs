@@ -18,6 +18,8 @@ pub(super) enum Role {
     QueueingFilter,
     /// A filter that is about its queue.
     Queue,
+    /// A filter with outputs of its own.
+    Splitter,
     Sink,
     /// What reads several inputs at once, and passes records on.
     Merge,
@@ -143,7 +145,9 @@ fn command<A: Parser>(role: Role) -> Command {
     let unfit: &[&str] = match role {
         Role::Source => &["max_record"],
         Role::Filter | Role::Sink | Role::TextSink => &["queue", "overflow"],
-        Role::Recorder | Role::QueueingFilter | Role::Merge => &["overflow"],
+        Role::Recorder | Role::QueueingFilter | Role::Merge | Role::Splitter => {
+            &["overflow"]
+        }
         Role::Queue => &[],
         Role::Device => &["idle", "max_loss", "meta", "max_record", "queue", "overflow"],
         Role::Command => &[
@@ -180,6 +184,10 @@ fn command<A: Parser>(role: Role) -> Command {
         if role == Role::Merge && id == "queue" {
             let help = "How much of each input may wait for the others";
             command = command.mut_arg(&id, |arg| arg.default_value("1MiB").help(help));
+        }
+        if role == Role::Splitter && id == "queue" {
+            let help = "How much may wait for each branch, beyond what is being written";
+            command = command.mut_arg(&id, |arg| arg.help(help));
         }
         if unfit.contains(&id.as_str()) {
             command = command.mut_arg(&id, |arg| arg.hide(true));

@@ -6,7 +6,6 @@
 //! have nothing at hand, so nobody waits for them.
 
 use std::collections::BTreeSet;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -522,10 +521,6 @@ impl<M: Merge> Consumer for MergeStage<M> {
     }
 
     fn deadline(&self) -> Option<i64> {
-        None
-    }
-
-    fn watch(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 }

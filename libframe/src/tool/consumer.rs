@@ -43,7 +43,14 @@ pub(super) trait Consumer {
     fn deadline(&self) -> Option<i64>;
 
     /// What is waited for beside the input.
-    fn watch(&self) -> Option<BorrowedFd<'_>>;
+    fn watch(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Why no more is wanted, if that is so; asked after each read.
+    fn is_done(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// A session that has ended.

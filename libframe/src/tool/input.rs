@@ -85,7 +85,7 @@ impl Input {
             consumer.tick(now)?;
             self.books.make_stats(consumer)?;
             consumer.idle()?;
-            if let Some(reason) = self.time_is_up(now, last) {
+            if let Some(reason) = consumer.is_done().or(self.time_is_up(now, last)) {
                 self.books.stop(reason);
                 break;
             }

@@ -1,4 +1,5 @@
-//! What makes a binary a tool: `main` for a source, a filter, a sink or a device.
+//! What makes a binary a tool: `main` for a source, a filter, a splitter, a sink or a
+//! device.
 //!
 //! A tool gives its argument struct and one function or trait. What all tools must do
 //! alike is here, and only here:
@@ -15,10 +16,9 @@
 //! | a terminal for records | exit 2 | same | its stdout is text |
 //! | samples were lost | the counts, exit 3 unless `--max-loss` allows it | same | as it was told to |
 //!
-//! A `merge` reads several inputs at once and is a filter in all else; an input that breaks
-//! off, or is none, does not stop the others.
-//!
-//! A `command`, which works on files alone, has what of this is not about records.
+//! A `splitter` is a filter with outputs of its own. A `merge` reads several inputs at once
+//! and is a filter in all else; an input that breaks off, or is none, does not stop the
+//! others. A `command`, which works on files alone, has what of this is not about records.
 //!
 //! `exit` turns results into exit codes, `signal` knows what signals mean, `input`
 //! reads and `books` keeps the account of what came, `output` of what went, `feed`
@@ -59,6 +59,7 @@ mod sessions;
 mod signal;
 mod sink;
 mod source;
+mod splitter;
 mod stage;
 mod status;
 mod stream_time;
@@ -82,14 +83,16 @@ pub use self::inlet::Inlet;
 pub use self::lanes::{Full, Lanes, Limits, Put};
 pub use self::merge::{Merge, merge};
 pub use self::origin::{Origin, Remark, Supply};
-pub use self::output::{Output, RecordOut, TextOut};
+pub use self::output::{Output, RecordOut, TextOut, widen_pipe};
 pub use self::patterns::Patterns;
 pub use self::planned::Planned;
 pub use self::queue::Overflow;
 pub use self::signal::{Stop, Wake};
 pub use self::sink::{Sink, sink};
 pub use self::source::{source, source_or_text};
+pub use self::splitter::{Setting, Splitter, splitter};
 pub use self::stage::{Identity, boot_id, host_name, name_session};
+pub use self::status::{Part, Parts, TERMINAL_TAKEN};
 pub use self::stream_time::StreamTime;
 pub use self::thinning::Thinning;
 pub use self::time_range::{Instant, TimeRange};

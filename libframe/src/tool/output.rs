@@ -82,7 +82,7 @@ impl RecordOut<File> {
             return Err(Usage(hint.into()).into());
         }
         let file = File::from(stdout.as_fd().try_clone_to_owned()?);
-        widen(&file);
+        widen_pipe(&file);
         Ok(RecordOut {
             writer: RecordWriter::new(file),
             is_stdout: true,
@@ -238,15 +238,16 @@ impl<W: Write> Output for RecordOut<W> {
 /// turns. Slow streams never fill it. A refusal (the user's quota is used up, or this is no
 /// pipe) only costs speed.
 #[cfg(target_os = "linux")]
-fn widen(file: &File) {
+pub fn widen_pipe(file: &File) {
     const ROOM: usize = 256 << 10;
     if rustix::pipe::fcntl_getpipe_size(file).is_ok_and(|size| size < ROOM) {
         rustix::pipe::fcntl_setpipe_size(file, ROOM).unwrap_or_default();
     }
 }
 
+/// Only Linux lets a pipe be widened.
 #[cfg(not(target_os = "linux"))]
-fn widen(_file: &File) {}
+pub fn widen_pipe(_file: &File) {}
 
 /// The smallest a pipe can be is a page. Where it cannot be made so small, its readers only
 /// are a little less up to date.

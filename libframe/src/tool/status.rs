@@ -103,6 +103,40 @@ impl Counters {
     }
 }
 
+/// Parts of a stage with queues of their own, as branches have.
+pub trait Parts: Send + Sync {
+    /// How each is, now.
+    fn look(&self) -> Vec<Part>;
+}
+
+/// How a part of a stage is.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Part {
+    /// What it is called.
+    pub name: String,
+    /// Bytes that wait for it.
+    pub queued: u64,
+    /// Samples that it was not given.
+    pub lost: u64,
+    /// What else there is to say, if anything.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+impl Part {
+    fn text(&self) -> String {
+        let Part { name, queued, lost, note } = self;
+        let queued = bytesize::ByteSize(*queued).display().iec();
+        let lost = if *lost > 0 { format!(" lost {lost}") } else { String::new() };
+        let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
+        format!("{name} queued {queued}{lost}{note}")
+    }
+}
+
+/// The variable in the environment that says that a stage before draws the live line: a
+/// terminal has one place for it.
+pub const TERMINAL_TAKEN: &str = "FRAMEPIPE_TERMINAL_TAKEN";
+
 /// The thread that reports.
 #[derive(Debug)]
 pub(super) struct Status {
@@ -118,6 +152,17 @@ impl Status {
         counters: &Arc<Counters>,
         clock: &Clock,
     ) -> io::Result<Status> {
+        Status::start_with(common, role, counters, clock, None)
+    }
+
+    /// The same for a stage of several parts.
+    pub(super) fn start_with(
+        common: &Common,
+        role: Role,
+        counters: &Arc<Counters>,
+        clock: &Clock,
+        parts: Option<Arc<dyn Parts>>,
+    ) -> io::Result<Status> {
         let usr1 = signal::on_usr1()?;
         let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let wanted = !common.quiet && common.status.is_none() && is_last(role);
@@ -127,6 +172,7 @@ impl Status {
             role,
             format: common.status_format,
             counters: Arc::clone(counters),
+            parts,
             clock: clock.clone(),
             start: clock.now(),
             before: (clock.now(), Flow::default()),
@@ -153,6 +199,9 @@ impl Drop for Status {
 /// it, so in a pipeline only the last stage does: the one that does not write to a pipe.
 /// Nor does one whose product is text, on the same terminal.
 fn is_last(role: Role) -> bool {
+    if std::env::var_os(TERMINAL_TAKEN).is_some() {
+        return false;
+    }
     let stdout = io::stdout();
     let kind =
         rustix::fs::fstat(&stdout).map(|stat| FileType::from_raw_mode(stat.st_mode));
@@ -165,6 +214,7 @@ fn is_last(role: Role) -> bool {
         | Role::Filter
         | Role::QueueingFilter
         | Role::Queue
+        | Role::Splitter
         | Role::Merge
         | Role::Command => kind != Ok(FileType::Fifo),
     }
@@ -184,6 +234,7 @@ struct Reporter {
     role: Role,
     format: StatusFormat,
     counters: Arc<Counters>,
+    parts: Option<Arc<dyn Parts>>,
     clock: Clock,
     start: i64,
     before: (i64, Flow),
@@ -243,6 +294,7 @@ struct View {
     rate: f64,
     lost: u64,
     queued: u64,
+    parts: Option<Vec<Part>>,
 }
 
 impl View {
@@ -266,6 +318,7 @@ impl View {
             rate: (shown.samples - before.samples) as f64 / seconds,
             lost: counters.missing(),
             queued: counters.waiting(),
+            parts: reporter.parts.as_ref().map(|parts| parts.look()),
         }
     }
 
@@ -277,9 +330,13 @@ impl View {
             Duration::from_secs((self.elapsed / SECOND).max(0) as u64).as_secs();
         let (h, m, s) = (elapsed / 3600, elapsed / 60 % 60, elapsed % 60);
         let samples = shown.samples;
+        let queued = match &self.parts {
+            None => format!("queued {queued}"),
+            Some(parts) => parts.iter().map(Part::text).collect::<Vec<_>>().join(", "),
+        };
         format!(
             "{name}: {samples} samples, {rate:.1}/s, {bytes}, lost {lost}, \
-             queued {queued}, {h:02}:{m:02}:{s:02}"
+             {queued}, {h:02}:{m:02}:{s:02}"
         )
     }
 
@@ -293,6 +350,7 @@ impl View {
             Role::Filter
             | Role::QueueingFilter
             | Role::Queue
+            | Role::Splitter
             | Role::Merge
             | Role::TextSink
             | Role::Device
@@ -302,7 +360,7 @@ impl View {
 
     fn json(&self) -> String {
         let seconds = self.elapsed as f64 / SECOND as f64;
-        serde_json::json!({
+        let mut status = serde_json::json!({
             "name": self.name,
             "elapsed": seconds,
             "in": self.input,
@@ -310,7 +368,10 @@ impl View {
             "rate": self.rate,
             "lost": self.lost,
             "queued": self.queued,
-        })
-        .to_string()
+        });
+        if let Some(parts) = &self.parts {
+            status["parts"] = serde_json::json!(parts);
+        }
+        status.to_string()
     }
 }
