@@ -25,6 +25,21 @@ pub(super) enum Role {
     Command,
 }
 
+impl Role {
+    /// The word for it in a plan.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Role::Source => "source",
+            Role::Filter => "filter",
+            Role::Sink => "sink",
+            Role::Recorder => "recorder",
+            Role::TextSink => "text",
+            Role::Device => "device",
+            Role::Command => "command",
+        }
+    }
+}
+
 /// A century, so that adding it to a time cannot overflow.
 const MAX_DURATION: i64 = 36_500 * 86_400 * SECOND;
 
@@ -82,6 +97,10 @@ pub(super) struct Common {
     /// Write a man page or shell completions to stdout and exit
     #[arg(long, value_enum, value_name = "WHAT")]
     generate: Option<page::Page>,
+
+    /// Tell as JSON what this command line would do and what it lacks, and exit: plan-report
+    #[arg(long)]
+    pub(super) plan: bool,
 
     /// Refuse records over this size
     #[arg(long, value_name = "SIZE", default_value = "24MiB", value_parser = parse_size)]

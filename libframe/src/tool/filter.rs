@@ -13,6 +13,7 @@ use super::exit;
 use super::input::Input;
 use super::origin::Origin;
 use super::output::{Output, Stdout};
+use super::plan::Plan;
 use super::signal::Stop;
 use super::stage::Identity;
 use super::status::{Counters, Status};
@@ -31,6 +32,12 @@ use crate::wire::{Kind, Record};
 pub trait Filter: Sized {
     /// The command line.
     type Args: Parser;
+
+    /// Adds to the plan of a command line what only the tool knows: what it needs, and what
+    /// it makes of the streams that come. Opens nothing.
+    fn plan(_args: &Self::Args, _plan: &mut Plan) -> Result<()> {
+        Ok(())
+    }
 
     /// Checks the arguments and acquires what the tool needs.
     fn open(args: Self::Args) -> Result<Self>;
@@ -86,7 +93,7 @@ pub trait Filter: Sized {
 
 /// Runs a filter from stdin to stdout.
 pub fn filter<F: Filter>() -> ExitCode {
-    exit::start(Role::Filter, |args: F::Args, common, account| {
+    exit::start(Role::Filter, plan::<F>, |args: F::Args, common, account| {
         let clock = Clock::system();
         let stop = Stop::at_signal(&clock, None)?;
         let counters = Arc::new(Counters::default());
@@ -101,6 +108,11 @@ pub fn filter<F: Filter>() -> ExitCode {
         drop(status);
         stage.filter.close(account)
     })
+}
+
+fn plan<F: Filter>(args: &F::Args, plan: &mut Plan) -> Result<()> {
+    plan.reads(&F::files(args));
+    F::plan(args, plan)
 }
 
 struct FilterStage<F> {

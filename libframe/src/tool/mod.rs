@@ -20,8 +20,8 @@
 //! `exit` turns results into exit codes, `signal` knows what signals mean, `input`
 //! reads and `books` keeps the account of what came, `output` of what went, `feed`
 //! and `queue` stand between a device and the pipe, `status` tells people. `device` is
-//! for what clients of a real device would find; `page` documents them all, and `voice`
-//! is how they speak.
+//! for what clients of a real device would find; `page` documents them all, `plan` tells
+//! what a command line would do, and `voice` is how they speak.
 
 mod account;
 mod args;
@@ -38,6 +38,7 @@ mod origin;
 mod output;
 mod page;
 mod patterns;
+mod plan;
 mod queue;
 mod reservoir;
 mod sessions;
@@ -60,10 +61,11 @@ pub use self::filter::{Filter, filter};
 pub use self::origin::{Origin, Remark, Supply};
 pub use self::output::{Output, TextOut};
 pub use self::patterns::Patterns;
+pub use self::plan::{Branch, Disk, Flow, Need, Plan};
 pub use self::queue::Overflow;
 pub use self::signal::{Stop, Wake};
 pub use self::sink::{Sink, sink};
-pub use self::source::{source, source_or_text};
+pub use self::source::{Source, source};
 pub use self::stage::{Identity, boot_id, host_name};
 pub use self::time_range::{Instant, TimeRange};
 pub use self::voice::Voice;

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use libframe::tool::Usage;
+use libframe::tool::{Need, Usage};
 
 use crate::report::{ClockReport, FileReport, HopReport, SessionReport, StreamReport};
 use crate::svg;
@@ -35,6 +35,15 @@ pub(crate) fn check(path: &Path) -> Result<()> {
     let hint =
         format!("{path}: no report of jitter-report; remove it or name another file");
     Err(Usage(hint).into())
+}
+
+/// What must be there for the page to be written.
+pub(crate) fn need(path: &Path) -> Need {
+    let need = Need::new_file(path, true);
+    match check(path) {
+        Err(err) => Need { problem: Some(format!("{err:#}")), ..need },
+        Ok(()) => need,
+    }
 }
 
 /// Puts the page in its place at once, so that nobody sees half of it, and last night's is
