@@ -19,11 +19,10 @@ use super::output::{Output as _, Stdout, TextOut};
 use super::plan::Plan;
 use super::queue::{Queue, Taken, entries};
 use super::signal::Stop;
-use super::stage::{Identity, StatsMaker};
+use super::stage::{Delays, Identity, StatsMaker};
 use super::status::{Counters, Status};
 use crate::clock::{Clock, SECOND};
 use crate::crc;
-use crate::histogram::Histogram;
 use crate::payload::{Payload as _, Session};
 use crate::wire::{Header, Kind, Record};
 
@@ -130,7 +129,7 @@ struct Writer {
     tag: u32,
     /// The descriptions in force, to be announced again.
     streams: Vec<(u16, Vec<u8>)>,
-    hop: Histogram,
+    delays: Delays,
     stats: StatsMaker,
     begun: i64,
     next_second: i64,
@@ -160,7 +159,7 @@ impl Writer {
             session,
             tag,
             streams: Vec::new(),
-            hop: Histogram::default(),
+            delays: Delays::default(),
             stats: StatsMaker::new(now),
             begun: now,
             next_second: now + SECOND,
@@ -225,7 +224,7 @@ impl Writer {
                 kind if kind.has_samples() && record.header.time >= self.begun => {
                     // Simulated times may lie ahead; those say nothing about delay.
                     if let Ok(delay) = u64::try_from(now - record.header.time) {
-                        self.hop.add(delay);
+                        self.delays.hop.add(delay);
                     }
                 }
                 _ => {}
@@ -264,23 +263,23 @@ impl Writer {
                 Header { kind, flags, stream: *stream, session, seq, time, sent };
             self.out.send(Record::new(header, payload))?;
         }
-        self.send_stats(now)
+        self.send_stats(now, false)
     }
 
     fn announce_session(&mut self, time: i64) -> Result<()> {
         self.out.send_payload(self.tag, 0, time, &self.session)
     }
 
-    fn send_stats(&mut self, now: i64) -> Result<()> {
+    fn send_stats(&mut self, now: i64, last: bool) -> Result<()> {
         let stage = (self.name.as_str(), 0);
-        let stats = self.stats.make(now, stage, &self.counters, &mut self.hop);
+        let stats = self.stats.make(now, stage, &self.counters, &mut self.delays, last);
         self.out.send_payload(self.tag, 0, now, &stats)
     }
 
     fn end(&mut self, reason: &str) -> Result<()> {
         let now = self.clock.now();
         self.out.set_now(now);
-        self.send_stats(now)?;
+        self.send_stats(now, true)?;
         self.out.end(self.tag, now, reason)?;
         self.out.flush()
     }

@@ -21,6 +21,7 @@ mod text;
 mod units;
 mod verdict;
 mod wall_clock;
+mod waterfall;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

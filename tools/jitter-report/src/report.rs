@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use libframe::histogram::{Histogram, lower_edge};
+use libframe::losses::{GapReport, LedgerReport, LossReport};
 use libframe::payload::Stage;
 use libframe::schema::Device;
-use libframe::stages::StageSum;
+use libframe::stages::StageReport;
 use serde::Serialize;
 
 use crate::coarse;
@@ -19,6 +19,7 @@ use crate::session::SessionView;
 use crate::stream::{Longest, Place, StreamView};
 use crate::verdict::{self, Finding, Verdict};
 use crate::wall_clock::WallClock;
+use crate::waterfall::{self, Step};
 
 /// Bars of an interval histogram.
 const BARS: usize = 80;
@@ -62,11 +63,15 @@ pub(crate) struct SessionReport {
     pub(crate) end: Option<String>,
     pub(crate) broke_off: Option<String>,
     pub(crate) events: u64,
+    /// Who lost what, over all streams.
+    pub(crate) ledger: LedgerReport,
     pub(crate) streams: Vec<StreamReport>,
     /// Streams over those that are told of; their verdicts count.
     pub(crate) more_streams: u64,
     pub(crate) clock: WallClockReport,
-    pub(crate) hops: Vec<HopReport>,
+    pub(crate) hops: Vec<StageReport>,
+    /// The way from capture through the stages.
+    pub(crate) waterfall: Vec<Step>,
 }
 
 #[derive(Debug, Serialize)]
@@ -93,7 +98,7 @@ pub(crate) struct StreamReport {
     /// Samples that follow in number and not in time.
     pub(crate) backwards: u64,
     pub(crate) losses: Vec<LossReport>,
-    pub(crate) gaps: Vec<GapReport>,
+    pub(crate) gaps: Vec<PlacedGap>,
     /// Gaps over those listed.
     pub(crate) more_gaps: u64,
     /// Null for less than two samples.
@@ -105,26 +110,12 @@ pub(crate) struct StreamReport {
     pub(crate) over_time: Option<OverTimeReport>,
 }
 
+/// A gap, with its place for people.
 #[derive(Debug, Serialize)]
-pub(crate) struct LossReport {
-    pub(crate) samples: u64,
-    pub(crate) places: u64,
-    pub(crate) reason: &'static str,
-    pub(crate) stage: String,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct GapReport {
-    pub(crate) first_sample: u64,
-    /// Null if unknown.
-    pub(crate) count: Option<u64>,
-    pub(crate) reason: &'static str,
-    pub(crate) stage: String,
-    pub(crate) detail: String,
-    /// Between these capture times, as far as they are known.
-    pub(crate) from_ns: Option<i64>,
-    pub(crate) to_ns: Option<i64>,
-    /// Its place for people: seconds from the stream's first sample.
+pub(crate) struct PlacedGap {
+    #[serde(flatten)]
+    pub(crate) gap: GapReport,
+    /// From the stream's first sample.
     pub(crate) at_seconds: f64,
 }
 
@@ -255,27 +246,6 @@ pub(crate) struct StepReport {
     pub(crate) before_ns: i64,
 }
 
-/// What a stage's STATS sum up to.
-#[derive(Debug, Serialize)]
-pub(crate) struct HopReport {
-    pub(crate) index: u32,
-    pub(crate) stage: String,
-    pub(crate) samples_in: u64,
-    pub(crate) samples_out: u64,
-    pub(crate) dropped: u64,
-    pub(crate) deepest_queue_bytes: u64,
-    /// From the stage before writing to this one reading, to 12.5 %.
-    pub(crate) latency_p50_ns: Option<u64>,
-    pub(crate) latency_p99_ns: Option<u64>,
-    pub(crate) latency_max_ns: Option<u64>,
-    /// Lower edge of each eighth of an octave in which any was, and how many.
-    pub(crate) latency: Vec<(u64, u64)>,
-    pub(crate) rss_bytes: u64,
-    pub(crate) cpu_ns: u64,
-    /// Of one core, from its first STATS to its last.
-    pub(crate) cpu_share: Option<f64>,
-}
-
 impl SessionReport {
     pub(crate) fn new(
         mut view: SessionView,
@@ -288,8 +258,13 @@ impl SessionReport {
             .map(|(number, view)| StreamReport::new(*number, view, limits))
             .collect();
         let session = view.session.unwrap_or_default();
+        let hops = view.stages.reports();
+        let ledgers = view.streams.iter().filter(|(number, _)| **number != 0);
+        let ledgers = ledgers.map(|(number, view)| (view.name(*number), &view.ledger));
         let known = !session.uuid.is_empty();
         let broke_off = ended.broke_off.or(view.broke_off);
+        let ledger =
+            LedgerReport::new(ledgers, &session.stages, &hops, broke_off.is_some());
         let mut report = SessionReport {
             session: format!("{:08x}", view.tag),
             verdict: Verdict::Good,
@@ -304,14 +279,12 @@ impl SessionReport {
             end: broke_off.is_none().then_some(ended.reason),
             broke_off,
             events: view.events,
+            ledger,
             streams,
             more_streams: 0,
             clock: WallClockReport::new(view.wall_clock),
-            hops: view
-                .stages
-                .iter()
-                .map(|(index, stage, view)| HopReport::new(index, stage, view))
-                .collect(),
+            waterfall: waterfall::steps(&hops),
+            hops,
         };
         report.findings = verdict::of_session(&report, limits);
         let streams = report.streams.iter().map(|stream| stream.verdict);
@@ -350,12 +323,6 @@ impl StreamReport {
         let last_time = view.first_time.wrapping_add(span);
         let mean = view.intervals.moments.mean().filter(|mean| *mean > 0.0);
         let at = |time: i64| time.saturating_sub(view.first_time) as f64 / 1e9;
-        let losses = ledger.losses().iter().map(|loss| LossReport {
-            samples: loss.samples,
-            places: loss.places,
-            reason: loss.reason.name(),
-            stage: loss.stage.clone(),
-        });
         let (intervals, bars) = IntervalReport::new(view).unzip();
         let usual = intervals.as_ref().map_or(0.0, |intervals| intervals.usual_ns);
         let mut report = StreamReport {
@@ -377,8 +344,8 @@ impl StreamReport {
             duplicates: ledger.duplicates(),
             reordered: ledger.reordered(),
             backwards: view.backwards,
-            losses: losses.collect(),
-            gaps: view.gaps.iter().map(|place| GapReport::new(place, at)).collect(),
+            losses: LossReport::of_stream(ledger),
+            gaps: view.gaps.iter().map(|place| PlacedGap::new(place, at)).collect(),
             more_gaps: view.more_gaps,
             longest: view.longest.iter().map(|l| LongestReport::new(l, at)).collect(),
             bursts: BurstReport::new(view, usual),
@@ -397,20 +364,11 @@ impl StreamReport {
     }
 }
 
-impl GapReport {
-    fn new(place: &Place, at: impl Fn(i64) -> f64) -> GapReport {
-        let gap = &place.gap;
-        let time = gap.from.unwrap_or(place.time);
-        GapReport {
-            first_sample: gap.first,
-            count: gap.count,
-            reason: gap.reason.name(),
-            stage: gap.stage.clone(),
-            detail: gap.detail.clone(),
-            from_ns: gap.from,
-            to_ns: gap.to,
-            at_seconds: at(time),
-        }
+impl PlacedGap {
+    fn new(place: &Place, at: impl Fn(i64) -> f64) -> PlacedGap {
+        let gap = GapReport::new(&place.gap);
+        let at_seconds = at(place.gap.from.unwrap_or(place.time));
+        PlacedGap { gap, at_seconds }
     }
 }
 
@@ -570,29 +528,6 @@ impl WallClockReport {
                     before_ns: step.before,
                 })
                 .collect(),
-        }
-    }
-}
-
-impl HopReport {
-    fn new(index: u32, stage: &str, view: &StageSum) -> HopReport {
-        let quantile = |share| Histogram::quantile(&view.hop, share);
-        let seconds = view.span.map_or(0, |(from, to)| to.saturating_sub(from));
-        let edge = |(bucket, n): (u16, u64)| (lower_edge(usize::from(bucket)), n);
-        HopReport {
-            index,
-            stage: stage.into(),
-            samples_in: view.samples_in,
-            samples_out: view.samples_out,
-            dropped: view.dropped,
-            deepest_queue_bytes: view.queue,
-            latency_p50_ns: quantile(0.5),
-            latency_p99_ns: quantile(0.99),
-            latency_max_ns: quantile(1.0),
-            latency: view.hop.pairs().into_iter().map(edge).collect(),
-            rss_bytes: view.rss,
-            cpu_ns: view.cpu,
-            cpu_share: (seconds > 0).then(|| view.cpu as f64 / seconds as f64),
         }
     }
 }
