@@ -61,7 +61,7 @@ pub use self::filter::{Filter, filter};
 pub use self::origin::{Origin, Remark, Supply};
 pub use self::output::{Output, TextOut};
 pub use self::patterns::Patterns;
-pub use self::plan::{Branch, Disk, Flow, Need, Plan};
+pub use self::plan::{Branch, Disk, Flow, MARK as PLAN_MARK, Need, Plan, find_program};
 pub use self::queue::Overflow;
 pub use self::signal::{Stop, Wake};
 pub use self::sink::{Sink, sink};

@@ -16,7 +16,7 @@ use clap::Parser;
 use serde::{Deserialize, Serialize};
 
 pub use self::flow::Flow;
-pub use self::need::Need;
+pub use self::need::{Need, find_program};
 use super::args::{Common, Role};
 use super::exit;
 use super::filter::Filter;
@@ -29,12 +29,17 @@ use crate::wire::{Header, Kind, Record};
 
 /// What a stage takes before it holds any record: its program, and what each thread needs.
 const IDLE_MEMORY: u64 = 8 << 20;
+/// Stands in each plan, and so in the program of each tool: others are not asked for plans,
+/// since nobody knows what they would do.
+pub const MARK: &str = "framepipe plan, version 1: what a stage would do";
 /// Plans of stages before that are read at most.
 const MAX_PLANS: u64 = 64 << 20;
 
 /// What one stage would do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
+    /// Always [`MARK`].
+    pub format: String,
     /// What it would call itself.
     pub name: String,
     /// Its program.
@@ -101,6 +106,26 @@ pub struct Branch {
     pub overload: String,
 }
 
+impl Disk {
+    /// Where a file would be, and what is free there.
+    pub fn of(file: &Path) -> Result<Disk, Need> {
+        let name = file.display().to_string();
+        match need::disk_of(file) {
+            Ok((device, free)) => {
+                Ok(Disk { file: name, device, free, factor: 1.0, ..Disk::default() })
+            }
+            Err(problem) => {
+                Err(Need { what: format!("room for {name}"), problem: Some(problem) })
+            }
+        }
+    }
+
+    /// Bytes a second, compressed.
+    pub fn stored_per_second(&self) -> Option<f64> {
+        self.bytes_per_second.map(|bytes| bytes * self.factor)
+    }
+}
+
 impl Plan {
     /// What follows from the role and the common options alone.
     fn new<A: Parser>(role: Role, common: &Common, input: Option<Vec<Flow>>) -> Plan {
@@ -119,6 +144,8 @@ impl Plan {
             Role::Source | Role::Device | Role::Command => 0,
         };
         Plan {
+            // So that it lies in the program in one piece.
+            format: std::hint::black_box(MARK).into(),
             name: common.name(),
             tool: command.get_name().into(),
             about: command.get_about().map(ToString::to_string).unwrap_or_default(),
@@ -196,22 +223,14 @@ impl Plan {
         (factor, assumption): (f64, &str),
     ) {
         let sum = |flows: &Vec<Flow>| flows.iter().map(bytes).sum::<Option<f64>>();
-        match need::disk_of(file) {
-            Ok((device, free)) => {
-                self.disk = Some(Disk {
-                    file: file.display().to_string(),
-                    device,
-                    free,
-                    min_free,
-                    bytes_per_second: self.input.as_ref().and_then(sum),
-                    factor,
-                    assumption: assumption.into(),
-                });
+        let bytes_per_second = self.input.as_ref().and_then(sum);
+        let (factor, assumption) = (factor, assumption.into());
+        match Disk::of(file) {
+            Ok(disk) => {
+                self.disk =
+                    Some(Disk { min_free, bytes_per_second, factor, assumption, ..disk });
             }
-            Err(problem) => {
-                let what = format!("room for {}", file.display());
-                self.needs(Need { what, problem: Some(problem) });
-            }
+            Err(need) => self.needs(need),
         }
     }
 

@@ -94,7 +94,7 @@ fn folder_of(path: &Path) -> PathBuf {
 }
 
 /// Where a program is that is called by its name or path.
-pub(super) fn find_program(name: &str) -> Option<PathBuf> {
+pub fn find_program(name: &str) -> Option<PathBuf> {
     let is_program =
         |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
     if name.contains('/') {
