@@ -1,0 +1,1 @@
+//! `plan-report`: what it says of a pipeline is what happens when it is started.
