@@ -29,6 +29,9 @@ const DEVICES: &[&str] = &["sim-device glove --rate 1000"];
 /// Sources that need a device. Their rows about records are with it, in their own modules.
 const CAPTURES: &[&str] = &["capture-glove"];
 
+/// Those that neither read nor write records.
+const COMMANDS: &[&str] = &["plan-report sim-src"];
+
 /// Those that read files only; `replay` has its own rows in its module.
 const PLAYERS: &[&str] = &["replay x.frames"];
 
@@ -49,8 +52,8 @@ fn all() -> impl Iterator<Item = &'static str> {
 }
 
 /// Those that know the common options.
-fn every() -> impl Iterator<Item = &'static str> {
-    all().chain(PLAYERS.iter().chain(CAPTURES).copied())
+pub(crate) fn every() -> impl Iterator<Item = &'static str> {
+    all().chain(PLAYERS.iter().chain(CAPTURES).chain(COMMANDS).copied())
 }
 
 fn name(tool: &str) -> &str {
@@ -620,56 +623,6 @@ fn completions_and_man_pages_come_from_the_tool() {
             let run = pipe(&format!("{tool} --generate {what}")).run();
             assert!(run.expect(&[0]).text().contains(sign), "{tool} {what}");
         }
-    }
-}
-
-#[test]
-fn a_full_queue_drops_by_policy_and_says_so() {
-    for (policy, kept) in [("drop-oldest", "last"), ("drop-newest", "first")] {
-        let line = format!(
-            "sim-src glove -n 200000 --rate max --queue 1MiB --overflow {policy} \
-             --status 50ms --status-format json"
-        );
-        let mut started = pipe(&line).start();
-        // Nobody reads until the source has made all it was asked for.
-        started.until_stderr(0, "\"samples\":200000").read_stdout();
-        let run = started.wait();
-        run.expect(&[3]).expect_stderr(0, "reason: queue, by sim-src");
-        let data = run.of_kind(&[Kind::DATA]);
-        let lost: u64 = run.payloads::<Gap>().iter().filter_map(|gap| gap.count).sum();
-        assert_eq!(data.len() as u64 + lost, 200_000, "{policy}");
-        let last = data.last().unwrap().0.seq == 199_999;
-        assert_eq!(last, kept == "last", "{policy}");
-        let stats = run.payloads::<Stats>();
-        assert_eq!(
-            stats.iter().map(|stats| stats.dropped).sum::<u64>(),
-            lost,
-            "{policy}"
-        );
-        let deepest = stats.iter().map(|stats| stats.queue).max().unwrap();
-        assert!((1 << 19..1 << 21).contains(&deepest), "{policy}: {deepest}");
-    }
-}
-
-#[test]
-fn a_queue_answers_for_what_it_dropped_and_not_for_what_never_came() {
-    let made = "sim-src glove -n 50000 --rate max --fault drop=10%";
-    let seqs = |run: &framepipe_tests::Run| -> Vec<u64> {
-        run.of_kind(&[Kind::DATA]).iter().map(|(header, _)| header.seq).collect()
-    };
-    let whole = seqs(pipe(made).run().expect(&[0]));
-    for policy in ["drop-oldest", "drop-newest"] {
-        let line = format!(
-            "{made} --queue 1MiB --overflow {policy} --status 50ms --status-format json"
-        );
-        let mut started = pipe(&line).start();
-        started.until_stderr(0, &format!("\"samples\":{}", whole.len())).read_stdout();
-        let run = started.wait();
-        let gaps = run.expect(&[3]).payloads::<Gap>();
-        let mut all = seqs(&run);
-        all.extend(gaps.iter().flat_map(|gap| gap.first..gap.next()));
-        all.sort();
-        assert!(all == whole, "{policy}: {} of {}", all.len(), whole.len());
     }
 }
 

@@ -240,7 +240,7 @@ fn with_gaps(gaps: &[(u64, Option<u64>, Reason, &str)]) -> Vec<u8> {
         let Event::Record(header, payload) = event else { panic!("{event:?}") };
         let told =
             gaps.iter().find(|gap| gap.0 == header.seq && header.kind == Kind::DATA);
-        for (first, count, reason, stage) in told {
+        if let Some((first, count, reason, stage)) = told {
             let (stage, detail) = ((*stage).into(), String::new());
             let (count, reason) = (*count, *reason);
             let gap =

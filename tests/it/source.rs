@@ -3,7 +3,7 @@
 use framepipe_tests::{Pipe, Run, pipe};
 use libframe::clock::SECOND;
 use libframe::payload::{
-    self, ClockReading, End, Gap, Payload as _, Reason, Session, Value,
+    self, ClockReading, End, Gap, Payload as _, Reason, Session, Stats, Value,
 };
 use libframe::schema::Stream;
 use libframe::wire::{FLAG_DEVICE_TIME, Kind};
@@ -138,4 +138,54 @@ fn the_clock_is_looked_at_again() {
     started.until_records(Kind::CLOCK, 2).signal(0, Signal::TERM);
     let readings = started.wait().expect(&[0]).payloads::<ClockReading>();
     assert!(readings[1].monotonic - readings[0].monotonic >= 9 * SECOND);
+}
+
+#[test]
+fn a_full_queue_drops_by_policy_and_says_so() {
+    for (policy, kept) in [("drop-oldest", "last"), ("drop-newest", "first")] {
+        let line = format!(
+            "sim-src glove -n 200000 --rate max --queue 1MiB --overflow {policy} \
+             --status 50ms --status-format json"
+        );
+        let mut started = pipe(&line).start();
+        // Nobody reads until the source has made all it was asked for.
+        started.until_stderr(0, "\"samples\":200000").read_stdout();
+        let run = started.wait();
+        run.expect(&[3]).expect_stderr(0, "reason: queue, by sim-src");
+        let data = run.of_kind(&[Kind::DATA]);
+        let lost: u64 = run.payloads::<Gap>().iter().filter_map(|gap| gap.count).sum();
+        assert_eq!(data.len() as u64 + lost, 200_000, "{policy}");
+        let last = data.last().unwrap().0.seq == 199_999;
+        assert_eq!(last, kept == "last", "{policy}");
+        let stats = run.payloads::<Stats>();
+        assert_eq!(
+            stats.iter().map(|stats| stats.dropped).sum::<u64>(),
+            lost,
+            "{policy}"
+        );
+        let deepest = stats.iter().map(|stats| stats.queue).max().unwrap();
+        assert!((1 << 19..1 << 21).contains(&deepest), "{policy}: {deepest}");
+    }
+}
+
+#[test]
+fn a_queue_answers_for_what_it_dropped_and_not_for_what_never_came() {
+    let made = "sim-src glove -n 50000 --rate max --fault drop=10%";
+    let seqs = |run: &framepipe_tests::Run| -> Vec<u64> {
+        run.of_kind(&[Kind::DATA]).iter().map(|(header, _)| header.seq).collect()
+    };
+    let whole = seqs(pipe(made).run().expect(&[0]));
+    for policy in ["drop-oldest", "drop-newest"] {
+        let line = format!(
+            "{made} --queue 1MiB --overflow {policy} --status 50ms --status-format json"
+        );
+        let mut started = pipe(&line).start();
+        started.until_stderr(0, &format!("\"samples\":{}", whole.len())).read_stdout();
+        let run = started.wait();
+        let gaps = run.expect(&[3]).payloads::<Gap>();
+        let mut all = seqs(&run);
+        all.extend(gaps.iter().flat_map(|gap| gap.first..gap.next()));
+        all.sort();
+        assert!(all == whole, "{policy}: {} of {}", all.len(), whole.len());
+    }
 }

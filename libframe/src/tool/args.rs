@@ -98,7 +98,7 @@ pub(super) struct Common {
     #[arg(long, value_enum, value_name = "WHAT")]
     generate: Option<page::Page>,
 
-    /// Tell as JSON what this command line would do and what it lacks, and exit: plan-report
+    /// Tell as JSON what this would do and what it lacks, and exit; plan-report shows it
     #[arg(long)]
     pub(super) plan: bool,
 

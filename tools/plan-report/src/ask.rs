@@ -51,8 +51,12 @@ pub(crate) fn plan(path: &Path, words: &[String], before: Option<&Plan>) -> Resu
     if stdout.is_empty() {
         let said = String::from_utf8_lossy(&stderr);
         let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
-        let said: Vec<_> = lines.take_while(|line| !line.starts_with("Usage:")).collect();
-        bail!("{} ({status})", said.join(" "));
+        let of_use =
+            |line: &&str| !line.starts_with("Usage:") && !line.starts_with("For more");
+        match lines.take_while(of_use).collect::<Vec<_>>().join(" ") {
+            said if said.is_empty() => bail!("{status}"),
+            said => bail!("{said}"),
+        }
     }
     let plans: Vec<Plan> = serde_json::from_slice(&stdout).context("its plan")?;
     plans.into_iter().next_back().context("no plan came")

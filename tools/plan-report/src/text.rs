@@ -49,7 +49,7 @@ fn write_stage(stage: &Stage, indent: &str, out: &mut impl Write) -> Result<()> 
     let of_plan = stage.plan.iter().flat_map(|plan| &plan.needs);
     for need in of_plan.chain(&stage.needs) {
         let state = need.problem.as_ref().map(|problem| format!("MISSING: {problem}"));
-        let state = state.unwrap_or("there".into());
+        let state = state.unwrap_or("ok".into());
         writeln!(out, "{indent}    needs {}: {state}", need.what)?;
     }
     stage.branches.iter().try_for_each(|branch| write_branch(branch, indent, out))
@@ -143,7 +143,7 @@ fn disk_line(disk: &DiskTotal, seconds: Option<f64>) -> String {
         (Some(lasts), Some(bytes)) => {
             let needed =
                 seconds.map(|s| format!(", {} in all", size(bytes * s / 3600.0)));
-            let enough = seconds.is_none_or(|seconds| seconds <= lasts);
+            let enough = disk.is_enough(seconds);
             let enough = if enough { "lasts" } else { "NOT ENOUGH: lasts" };
             let needed = needed.unwrap_or_default();
             format!("{}/h{needed}: {enough} {}", size(bytes), time(lasts))

@@ -46,6 +46,10 @@ impl Totals {
         });
         totals.seconds = ends.reduce(f64::max);
         totals.disks = disks.into_values().map(DiskTotal::finish).collect();
+        for disk in totals.disks.iter().filter(|disk| !disk.is_enough(totals.seconds)) {
+            let problem = "the disk has less free space than that takes";
+            totals.missing.push(format!("room for {}: {problem}", disk.files.join(", ")));
+        }
         totals
     }
 
@@ -81,6 +85,12 @@ impl DiskTotal {
         self.min_free = self.min_free.max(disk.min_free);
         let more = disk.stored_per_second().map(|bytes| bytes * 3600.0);
         self.bytes_per_hour = self.bytes_per_hour.zip(more).map(|(sum, more)| sum + more);
+    }
+
+    /// Whether there is room for so long, or for any time.
+    pub(crate) fn is_enough(&self, seconds: Option<f64>) -> bool {
+        let lasts = self.lasts_seconds.unwrap_or(f64::INFINITY);
+        self.free > self.min_free && lasts >= seconds.unwrap_or(0.0)
     }
 
     fn finish(mut self) -> DiskTotal {

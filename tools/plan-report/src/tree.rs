@@ -111,7 +111,7 @@ impl Stage {
         match ask::plan(&path, &words, Some(&before)) {
             Ok(plan) => self.take(plan, rates),
             Err(err) => {
-                let what = format!("{program} that starts");
+                let what = "to start".into();
                 self.needs.push(Need { what, problem: Some(format!("{err:#}")) });
             }
         }

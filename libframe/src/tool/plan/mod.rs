@@ -243,9 +243,13 @@ impl Plan {
 /// What a queue may hold, and what happens beyond.
 fn overload(role: Role, common: &Common) -> (Option<u64>, String) {
     match role {
-        Role::Source => {
-            (Some(common.queue), common.overflow.of("the device waits").into())
-        }
+        Role::Source => (
+            Some(common.queue),
+            common
+                .overflow
+                .of("the device is not read; what it cannot keep is lost there")
+                .into(),
+        ),
         Role::Recorder => (Some(common.queue), "the stage before waits".into()),
         Role::Filter | Role::Sink | Role::TextSink => {
             (None, "the stage before waits".into())
