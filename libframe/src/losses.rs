@@ -248,6 +248,10 @@ impl SessionLoss {
         sums: &[StageReport],
         all: &[LossReport],
     ) {
+        // Where pipelines were merged, the stage before in the list may be of another.
+        if sums.iter().filter(|sum| sum.origin).count() > 1 {
+            return;
+        }
         let noticed = stages.iter().position(|stage| stage.name == self.loss.stage);
         // Who is not among the stages reads behind all of them.
         let Some(at) = noticed.unwrap_or(stages.len()).checked_sub(1) else { return };

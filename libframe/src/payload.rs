@@ -316,6 +316,10 @@ pub struct Stats {
     /// CPU time since the stage started, ns.
     #[serde(default)]
     pub cpu: u64,
+    /// Whether the stage reads not what the stage before it wrote: it captures, or plays a
+    /// recording.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub origin: bool,
     /// How many STATS of this session the stage has sent before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,

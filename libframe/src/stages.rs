@@ -38,6 +38,8 @@ pub struct StageSum {
     pub hop: Histogram,
     /// Time from capture to this stage reading.
     pub age: Histogram,
+    /// It does not read what the stage before wrote.
+    origin: bool,
     /// How many STATS came, while none was found missing.
     numbers: Option<u64>,
     /// The last one said that it is that.
@@ -67,6 +69,8 @@ pub struct StageReport {
     pub stage: String,
     /// Whether the counts are all of the session.
     pub complete: bool,
+    /// Whether it reads not what the stage before wrote: it captures, or plays a recording.
+    pub origin: bool,
     /// Samples that came in.
     pub samples_in: u64,
     /// Samples that went out.
@@ -105,12 +109,14 @@ impl StageReport {
     fn new(index: u32, stage: &str, sum: &StageSum) -> StageReport {
         let seconds = sum.span.map_or(0, |(from, to)| to.saturating_sub(from));
         let edge = |(bucket, n): (u16, u64)| (lower_edge(usize::from(bucket)), n);
-        // The first stage reads nothing: its way from capture is its hop.
-        let age = if index == 0 { &sum.hop } else { &sum.age };
+        // A stage that captures reads nothing: its way from capture is its hop.
+        let captures = sum.origin || index == 0;
+        let age = if captures && sum.age.total() == 0 { &sum.hop } else { &sum.age };
         StageReport {
             index,
             stage: stage.into(),
             complete: sum.is_complete(),
+            origin: sum.origin,
             samples_in: sum.samples_in,
             samples_out: sum.samples_out,
             dropped: sum.dropped,
@@ -131,6 +137,12 @@ impl StageReport {
 }
 
 impl Stages {
+    /// Whether each stage read what the one before wrote. Where there are several origins,
+    /// pipelines were merged, or a part of a recording was played.
+    fn is_line(&self) -> bool {
+        self.0.values().filter(|sum| sum.origin).count() <= 1
+    }
+
     /// All stages as they are told of, in order.
     pub fn reports(&self) -> Vec<StageReport> {
         let mut reports: Vec<StageReport> = Vec::new();
@@ -140,7 +152,7 @@ impl Stages {
             // Two stages at one place are branches of one pipeline, or two sessions in one.
             let alone = |place| self.0.keys().filter(|(at, _)| *at == place).count() == 1;
             report.lost_before = before
-                .filter(|before| before.complete && report.complete)
+                .filter(|before| before.complete && report.complete && self.is_line())
                 .filter(|before| alone(before.index) && alone(index))
                 .map(|before| before.samples_out.wrapping_sub(report.samples_in) as i64);
             reports.push(report);
@@ -157,6 +169,7 @@ impl Stages {
         let is_first = !self.0.contains_key(&key);
         let sum = self.0.entry(key).or_default();
         sum.number(stats.number, stats.last, is_first);
+        sum.origin |= stats.origin;
         sum.samples_in = sum.samples_in.saturating_add(stats.input.samples);
         sum.samples_out = sum.samples_out.saturating_add(stats.output.samples);
         sum.dropped = sum.dropped.saturating_add(stats.dropped);
@@ -245,6 +258,18 @@ mod tests {
             stages.reports().iter().map(|report| report.lost_before).collect()
         };
         assert_eq!(lost(&stages), [None, Some(3), None]);
+        let mut merged = Stages::default();
+        for (index, name) in ["a", "b", "c"].into_iter().enumerate() {
+            let origin =
+                Stats { stage: name.into(), index: index as u32, ..Stats::default() };
+            merged.take(Stats {
+                origin: index < 2,
+                number: Some(0),
+                last: true,
+                ..origin
+            });
+        }
+        assert_eq!(lost(&merged), [None, None, None]);
         take(&mut stages, 1, "other", [100, 100], true);
         assert_eq!(lost(&stages), [None, None, None, None]);
     }

@@ -100,6 +100,7 @@ impl Books {
     /// Says whether the records were stored before, and come from no stage of now.
     pub(super) fn is_recorded(&mut self, recorded: bool) {
         self.recorded = recorded;
+        self.stats.origin = recorded;
     }
 
     /// Says what is wrong with the input as a whole.

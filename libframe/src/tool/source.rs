@@ -160,7 +160,7 @@ impl Writer {
             tag,
             streams: Vec::new(),
             delays: Delays::default(),
-            stats: StatsMaker::new(now),
+            stats: StatsMaker::new(now).at_origin(),
             begun: now,
             next_second: now + SECOND,
             next_clock: now,

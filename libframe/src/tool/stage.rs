@@ -91,6 +91,8 @@ pub(super) struct StatsMaker {
     dropped: u64,
     /// Those of this session so far.
     number: u64,
+    /// What comes in is not what the stage before wrote.
+    pub(super) origin: bool,
 }
 
 impl StatsMaker {
@@ -101,7 +103,13 @@ impl StatsMaker {
             output: Flow::default(),
             dropped: 0,
             number: 0,
+            origin: false,
         }
+    }
+
+    /// The maker of a stage that reads not what the stage before it wrote.
+    pub(super) fn at_origin(self) -> StatsMaker {
+        StatsMaker { origin: true, ..self }
     }
 
     /// Makes one; `last` if the session is over for this stage.
@@ -128,13 +136,14 @@ impl StatsMaker {
             age: delays.age.pairs(),
             rss: resident(),
             cpu: cpu_time().max(0) as u64,
+            origin: self.origin,
             number: Some(self.number),
             last,
         };
         delays.hop.clear();
         delays.age.clear();
         let number = if last { 0 } else { self.number + 1 };
-        *self = StatsMaker { from: now, input, output, dropped, number };
+        *self = StatsMaker { from: now, input, output, dropped, number, ..*self };
         stats
     }
 }

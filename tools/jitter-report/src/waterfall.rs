@@ -38,7 +38,11 @@ pub(crate) fn steps(stages: &[StageReport]) -> Vec<Step> {
         if stage.index != index {
             (before, index) = (here.clone(), stage.index);
         }
-        let from = match stage.age_p50_ns.filter(|_| stage.index > 0) {
+        let captures = stage.index == 0 || stage.origin;
+        if captures {
+            before = (0, None);
+        }
+        let from = match stage.age_p50_ns.filter(|_| !captures) {
             Some(age) => {
                 let arrives = age.saturating_sub(hop);
                 let held = arrives.saturating_sub(before.0) > age / PRECISION;
@@ -61,7 +65,7 @@ pub(crate) fn steps(stages: &[StageReport]) -> Vec<Step> {
             age.or_else(|| Some(from.saturating_add(hop?))).map(|ns| ns.max(to))
         };
         steps.push(Step {
-            step: if stage.index == 0 { "capture" } else { "hop" },
+            step: if captures { "capture" } else { "hop" },
             stage: stage.stage.clone(),
             from_ns: from,
             to_ns: to,
