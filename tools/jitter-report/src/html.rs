@@ -9,7 +9,8 @@ use libframe::losses::{LedgerReport, SessionLoss};
 use libframe::stages::StageReport;
 use libframe::tool::{Need, Usage};
 
-use crate::report::{ClockReport, FileReport, PlacedGap, SessionReport, StreamReport};
+use crate::clocks::ClockReport;
+use crate::report::{FileReport, PlacedGap, SessionReport, StreamReport};
 use crate::svg;
 use crate::text::{how_it_ended, ledger_sums, place, rates, stamp, wall_clock};
 use crate::units::{count, digits, duration, percent, plural, size};
@@ -338,7 +339,7 @@ fn add_longest(stream: &StreamReport, page: &mut String) {
     if stream.longest.is_empty() {
         return;
     }
-    let row = |longest: &crate::report::LongestReport| {
+    let row = |longest: &crate::figures::LongestReport| {
         let ns = duration(longest.ns as f64);
         vec![ns, count(longest.before_sample), place(longest.at_seconds)]
     };

@@ -2,9 +2,11 @@
 
 mod axis;
 mod bursts;
+mod clocks;
 mod coarse;
 mod device_clock;
 mod envelope;
+mod figures;
 mod html;
 mod intervals;
 mod limits;

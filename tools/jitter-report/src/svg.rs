@@ -8,8 +8,9 @@ use std::fmt::Write as _;
 use libframe::stages::StageReport;
 
 use crate::axis::{Axis, clock};
+use crate::figures::{BarsReport, OverTimeReport};
 use crate::html::escape;
-use crate::report::{BarsReport, OverTimeReport, SessionReport, StreamReport};
+use crate::report::{SessionReport, StreamReport};
 use crate::text::stamp;
 use crate::units::{count, duration};
 use crate::waterfall::{self, Step};

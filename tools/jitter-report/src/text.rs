@@ -7,11 +7,10 @@ use jiff::Timestamp;
 use libframe::losses::LedgerReport;
 use libframe::stages::StageReport;
 
+use crate::clocks::{ClockReport, WallClockReport};
+use crate::figures::{BarsReport, IntervalReport, OverTimeReport};
 use crate::plot::Style;
-use crate::report::{
-    BarsReport, ClockReport, FileReport, IntervalReport, OverTimeReport, SessionReport,
-    StreamReport, WallClockReport,
-};
+use crate::report::{FileReport, SessionReport, StreamReport};
 use crate::units::{count, digits, duration, percent, plural, size};
 use crate::verdict::Finding;
 use crate::waterfall::{self, Step};
