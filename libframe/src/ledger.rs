@@ -45,6 +45,8 @@ pub struct Loss {
     pub samples: u64,
     /// In how many places.
     pub places: u64,
+    /// In how many of them it is not known how many.
+    pub unknown: u64,
 }
 
 impl StreamLedger {
@@ -103,7 +105,10 @@ impl StreamLedger {
     pub fn gap(&mut self, gap: &Gap) -> Option<Range<u64>> {
         if gap.count.is_none() {
             self.unknown += 1;
-            self.book(gap, 0);
+            let loss = self.book(gap, 0);
+            if let Some(entry) = self.losses.get_mut(loss) {
+                entry.unknown += 1;
+            }
             return None;
         }
         let before = self.expect(gap.first);
@@ -114,8 +119,47 @@ impl StreamLedger {
             let range = self.next..gap.next();
             self.next = range.end;
             self.open_hole(gap, range);
+        } else if gap.reason.is_explained() {
+            self.own_up(gap);
         }
         before
+    }
+
+    /// A stage owns up to samples that were found missing before without a word: they are
+    /// its loss from now on.
+    fn own_up(&mut self, gap: &Gap) {
+        let range = gap.first..gap.next();
+        let unexplained = |losses: &[Loss], hole: &Hole| {
+            losses.get(hole.loss).is_some_and(|loss| !loss.reason.is_explained())
+        };
+        let holes = std::mem::take(&mut self.holes);
+        for hole in holes {
+            let n = overlap(&hole.range, &range);
+            if n == 0 || !unexplained(&self.losses, &hole) {
+                self.holes.push(hole);
+                continue;
+            }
+            let whole = n == hole.range.end - hole.range.start;
+            if let Some(old) = self.losses.get_mut(hole.loss) {
+                old.samples = old.samples.saturating_sub(n);
+                old.places -= u64::from(whole && old.places > old.unknown + 1);
+                if old.samples == 0 {
+                    old.places = old.unknown;
+                }
+            }
+            self.lost = self.lost.saturating_sub(n);
+            let loss = self.book(gap, n);
+            let Hole { range: old, loss: before } = hole;
+            let parts = [
+                (old.start..old.end.min(range.start), before),
+                (old.start.max(range.start)..old.end.min(range.end), loss),
+                (old.start.max(range.end)..old.end, before),
+            ];
+            let parts = parts.into_iter().filter(|(range, _)| !range.is_empty());
+            self.holes.extend(parts.map(|(range, loss)| Hole { range, loss }));
+        }
+        let excess = self.holes.len().saturating_sub(MAX_HOLES);
+        self.holes.drain(..excess);
     }
 
     /// Books a hole that [`StreamLedger::take`] and the like have found.
@@ -147,7 +191,8 @@ impl StreamLedger {
             return at;
         }
         if self.losses.len() < MAX_LOSSES {
-            self.losses.push(Loss { stage: stage.into(), reason, samples: 0, places: 0 });
+            let (stage, samples, places, unknown) = (stage.into(), 0, 0, 0);
+            self.losses.push(Loss { stage, reason, samples, places, unknown });
         }
         self.losses.len() - 1
     }
@@ -365,6 +410,32 @@ mod tests {
         assert_eq!(ledger.settle(&totals, false), [None, Some(7..10)]);
         let mut empty = StreamLedger::default();
         assert_eq!(empty.settle(&totals, true), [None, Some(0..10)]);
+    }
+
+    #[test]
+    fn who_owns_up_late_has_lost_them() {
+        let mut ledger = StreamLedger::default();
+        ledger.take(0, 1, 0);
+        let hole = ledger.take(10, 1, 0).unwrap();
+        ledger.explain(&gap(hole, Reason::Upstream));
+        assert_eq!(ledger.gap(&gap(2..5, Reason::Queue)), None);
+        let by_reason = |ledger: &StreamLedger, reason| {
+            let of = ledger.losses().iter().filter(|loss| loss.reason == reason);
+            of.map(|loss| (loss.samples, loss.places)).next()
+        };
+        assert_eq!(by_reason(&ledger, Reason::Upstream), Some((6, 1)));
+        assert_eq!(by_reason(&ledger, Reason::Queue), Some((3, 1)));
+        // Told again, or by one who only noticed, it changes nothing.
+        ledger.gap(&gap(2..5, Reason::Device));
+        ledger.gap(&gap(1..10, Reason::Upstream));
+        assert_eq!((ledger.lost(), ledger.samples()), (9, 2));
+        assert_eq!(by_reason(&ledger, Reason::Device), None);
+        // What comes late after all is taken from who owned up to it.
+        assert_eq!(ledger.take(3, 1, 0), None);
+        assert_eq!(by_reason(&ledger, Reason::Queue), Some((2, 1)));
+        assert_eq!(ledger.gap(&gap(5..10, Reason::Queue)), None);
+        assert_eq!(ledger.gap(&gap(1..2, Reason::Queue)), None);
+        assert_eq!(by_reason(&ledger, Reason::Upstream), Some((0, 0)));
     }
 
     #[test]

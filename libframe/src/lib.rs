@@ -17,7 +17,8 @@
 //! - [`wire`] is the record; [`decoder`] finds records in bytes. Neither does I/O.
 //! - [`payload`] and [`schema`] are what records of the session hold; [`batch`] is
 //!   several samples under one header; [`catalog`] knows the streams of a pipe.
-//! - [`ledger`] counts what came and what is missing; [`histogram`] counts durations.
+//! - [`ledger`] counts what came and what is missing, and [`losses`] tells who lost it;
+//!   [`stages`] sums up what each stage says of itself; [`histogram`] counts durations.
 //! - [`timeline`] puts the times of several clocks on one.
 //! - [`io`] puts records on descriptors, [`clock`] is the one place that reads clocks,
 //!   [`crc`] sums bytes up.
@@ -58,6 +59,8 @@ pub mod ledger;
 pub mod histogram;
 
 pub mod stages;
+
+pub mod losses;
 
 pub mod timeline;
 

@@ -140,6 +140,12 @@ impl Reason {
             Reason::Unknown => "unknown",
         }
     }
+
+    /// Whether somebody owns up to the loss. Of the other reasons a stage only noticed that
+    /// samples are missing, or says what nobody understands.
+    pub fn is_explained(self) -> bool {
+        !matches!(self, Reason::Upstream | Reason::Unknown)
+    }
 }
 
 /// GAP: samples that are missing, and why.
@@ -309,15 +315,33 @@ pub struct Stats {
     /// The deepest its queue was, in bytes.
     #[serde(default)]
     pub queue: u64,
-    /// Time from the stage before writing to this one reading: `[bucket, count]` pairs.
+    /// Time from the stage before writing to this one reading, and at a source from capture
+    /// to writing: `[bucket, count]` pairs.
     #[serde(default, deserialize_with = "bounded::buckets")]
     pub hop: Vec<(u16, u64)>,
+    /// Time from the capture of a record's first sample to this stage reading it.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounded::buckets"
+    )]
+    pub age: Vec<(u16, u64)>,
     /// Resident memory, bytes.
     #[serde(default)]
     pub rss: u64,
     /// CPU time since the stage started, ns.
     #[serde(default)]
     pub cpu: u64,
+    /// Whether the stage reads not what the stage before it wrote: it captures, or plays a
+    /// recording.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub origin: bool,
+    /// How many STATS of this session the stage has sent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// Whether the stage is done with the session: counts from number 0 to here are all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
 }
 
 /// Counts of one direction.

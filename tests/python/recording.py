@@ -4,8 +4,11 @@
                                 that MATLAB cannot read
     recording.py frames FILE    whether the frames of `the_frame` are whole, as JSON
     recording.py rows FILE      how many frames there are in what a crash left
+    recording.py ledger FILE    which numbers are missing, and who lost them by the table of
+                                gaps, as JSON
 """
 
+import collections
 import json
 import sys
 
@@ -99,9 +102,33 @@ def rows(path):
         return 0
 
 
+def ledger(path):
+    with h5py.File(path, "r") as file:
+        end = json.loads(file["session"].attrs["end_json"])["streams"]
+        totals = {of["stream"]: range(of["first"], of["next"]) for of in end}
+        columns = [file[f"gaps/{name}"][...].tolist() for name in
+                   ("stream", "first", "count", "reason", "stage")]
+        gaps = list(zip(*columns))
+        # Whoever owns up goes before who only noticed.
+        gaps.sort(key=lambda gap: gap[3] in (b"upstream", b"unknown"))
+        lost, numbered, by = 0, 0, collections.Counter()
+        for group in file["streams"].values():
+            number = int(group.attrs["stream"])
+            missing = set(totals[number]) - set(group["seq"][...].tolist())
+            lost, numbered = lost + len(missing), numbered + len(totals[number])
+            for stream, first, count, reason, stage in gaps:
+                owned = missing & set(range(first, first + max(count, 0)))
+                if stream == number and owned:
+                    by[f"{reason.decode()} {stage.decode()}"] += len(owned)
+                    missing -= owned
+            if missing:
+                by["nobody"] += len(missing)
+        return {"numbered": numbered, "lost": lost, "by": by}
+
+
 def main():
     what, path = sys.argv[1:]
-    print(json.dumps({"tree": tree, "frames": frames, "rows": rows}[what](path)))
+    print(json.dumps({"tree": tree, "frames": frames, "rows": rows, "ledger": ledger}[what](path)))
 
 
 if __name__ == "__main__":

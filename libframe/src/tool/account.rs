@@ -181,11 +181,14 @@ impl Account {
         };
         eprintln!("{name}: {} of {all} samples lost{unknown}", self.lost);
         for (stream, loss) in self.losses.iter().take(MAX_LINES) {
-            let Loss { stage, reason, samples, places } = loss;
+            let Loss { stage, reason, samples, places, .. } = loss;
+            let by = match reason.is_explained() {
+                true => format!("by {stage}"),
+                false => format!("unexplained, noticed by {stage}"),
+            };
             let reason = reason.name();
             eprintln!(
-                "{name}: {stream}: {samples} lost, gaps: {places}, reason: {reason}, \
-                 by {stage}"
+                "{name}: {stream}: {samples} lost, gaps: {places}, reason: {reason}, {by}"
             );
         }
         if self.losses.len() > MAX_LINES {

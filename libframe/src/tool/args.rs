@@ -33,6 +33,40 @@ pub(super) enum Role {
     Command,
 }
 
+impl Role {
+    /// Whether it passes on the records that come.
+    pub(super) fn passes_on(self) -> bool {
+        matches!(
+            self,
+            Role::Filter
+                | Role::QueueingFilter
+                | Role::Queue
+                | Role::Splitter
+                | Role::Merge
+        )
+    }
+
+    /// Whether records come to it from a stage before.
+    pub(super) fn takes_records(self) -> bool {
+        self.passes_on() || matches!(self, Role::Sink | Role::Recorder | Role::TextSink)
+    }
+
+    /// The word for it in a plan.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Role::Source => "source",
+            Role::Filter | Role::QueueingFilter | Role::Queue => "filter",
+            Role::Splitter => "splitter",
+            Role::Merge => "merge",
+            Role::Sink => "sink",
+            Role::Recorder => "recorder",
+            Role::TextSink => "text",
+            Role::Device => "device",
+            Role::Command => "command",
+        }
+    }
+}
+
 /// A century, so that adding it to a time cannot overflow.
 const MAX_DURATION: i64 = 36_500 * 86_400 * SECOND;
 
@@ -90,6 +124,10 @@ pub(super) struct Common {
     /// Write a man page or shell completions to stdout and exit
     #[arg(long, value_enum, value_name = "WHAT")]
     generate: Option<page::Page>,
+
+    /// Tell as JSON what this would do and what it lacks, and exit; plan-report shows it
+    #[arg(long)]
+    pub(super) plan: bool,
 
     /// Refuse records over this size
     #[arg(long, value_name = "SIZE", default_value = "24MiB", value_parser = parse_size)]

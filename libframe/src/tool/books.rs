@@ -11,13 +11,12 @@ use super::args::Common;
 use super::consumer::{Consumer, Ended};
 use super::limit::Limit;
 use super::sessions::{Open, Sessions};
-use super::stage::StatsMaker;
+use super::stage::{Delays, StatsMaker, boot_id};
 use super::status::Counters;
 use crate::batch::Samples;
 use crate::catalog::Catalog;
 use crate::clock::{Clock, SECOND};
 use crate::decoder::{Cause, Damage, Item};
-use crate::histogram::Histogram;
 use crate::ledger::{MAX_STREAMS, SessionLedger, StreamLedger};
 use crate::payload::{ClockReading, End, Event, Gap, Payload as _, Reason, Session};
 use crate::wire::{FLAG_MUST_KNOW, Header, Kind, Record};
@@ -42,7 +41,10 @@ pub(super) struct Books {
     records: u64,
     /// When the records at hand came into this process: some wait in a reservoir.
     arrival: i64,
-    hop: Histogram,
+    delays: Delays,
+    /// The last session that was seen to be captured under this boot, so that capture times
+    /// are of this clock.
+    local: Option<u32>,
     stats: StatsMaker,
     next_stats: i64,
     /// The records were stored before, so their times have nothing to do with now.
@@ -88,7 +90,8 @@ impl Books {
             late: None,
             records: 0,
             arrival: now,
-            hop: Histogram::default(),
+            delays: Delays::default(),
+            local: None,
             stats: StatsMaker::new(now),
             next_stats: now + SECOND,
             recorded: false,
@@ -100,6 +103,7 @@ impl Books {
     /// Says whether the records were stored before, and come from no stage of now.
     pub(super) fn is_recorded(&mut self, recorded: bool) {
         self.recorded = recorded;
+        self.stats.origin = recorded;
     }
 
     /// Says which of several inputs this is. STATS are then made where all come together.
@@ -125,9 +129,9 @@ impl Books {
         });
     }
 
-    /// Takes out the times that records took from the stage before.
-    pub(super) fn hop(&mut self) -> &mut Histogram {
-        &mut self.hop
+    /// Where it is counted how long records took to here.
+    pub(super) fn delays(&mut self) -> &mut Delays {
+        &mut self.delays
     }
 
     /// How far the session has come, on the capturing host's clock. A recording's is where
@@ -211,7 +215,7 @@ impl Books {
         self.counters.input.add(record.samples(), record.wire_len());
         // What was sent before this stage began comes from a file, or waited for us.
         if header.sent >= self.begun {
-            self.hop.add(self.arrival.saturating_sub(header.sent).max(0) as u64);
+            self.delays.hop.add(self.arrival.saturating_sub(header.sent).max(0) as u64);
         }
         match header.kind {
             Kind::DATA | Kind::BATCH => self.samples(record, to),
@@ -229,6 +233,12 @@ impl Books {
         };
         self.enter(header.session, to)?;
         self.latest = header.time;
+        if header.time >= self.begun && self.local == Some(header.session) {
+            // Simulated times may lie ahead; those say nothing about delay.
+            if let Ok(age) = u64::try_from(self.arrival - header.time) {
+                self.delays.age.add(age);
+            }
+        }
         let damages = self.damages;
         let stream = self.stream(&header)?;
         let before = Before::look(stream, damages);
@@ -386,6 +396,8 @@ impl Books {
         }
         self.enter(header.session, to)?;
         if let Ok(session) = session {
+            let here = !session.boot_id.is_empty() && session.boot_id == boot_id();
+            self.local = (here && !self.recorded).then_some(header.session);
             let open = self.sessions.open(header.session);
             open.stages = session.stages.into_iter().map(|stage| stage.name).collect();
             open.from_start |= first;
@@ -487,7 +499,7 @@ impl Books {
         let (catalog, time) = (&self.catalog, self.position());
         to.drain_session(&Ended { session, ledger, time, reason, broke_off, catalog })?;
         self.look_at_clock();
-        self.stats_of(session, open.stages.len(), to)?;
+        self.stats_of(session, open.stages.len(), true, to)?;
         let (catalog, time) = (&self.catalog, self.position());
         to.end_session(&Ended { session, ledger, time, reason, broke_off, catalog })?;
         self.catalog.forget(session);
@@ -501,17 +513,24 @@ impl Books {
         }
         self.next_stats = (self.next_stats + SECOND).max(self.now);
         match self.sessions.last().map(|open| (open.tag, open.stages.len())) {
-            Some((tag, place)) => self.stats_of(tag, place, to),
+            Some((tag, place)) => self.stats_of(tag, place, false, to),
             None => Ok(()),
         }
     }
 
-    fn stats_of(&mut self, tag: u32, place: usize, to: &mut impl Consumer) -> Result<()> {
+    fn stats_of(
+        &mut self,
+        tag: u32,
+        place: usize,
+        last: bool,
+        to: &mut impl Consumer,
+    ) -> Result<()> {
         if self.label.is_some() {
             return Ok(());
         }
         let stage = (self.name.as_str(), place as u32);
-        let stats = self.stats.make(self.now, stage, &self.counters, &mut self.hop);
+        let stats =
+            self.stats.make(self.now, stage, &self.counters, &mut self.delays, last);
         to.stats(tag, self.position(), &stats, &self.catalog)
     }
 

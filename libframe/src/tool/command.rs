@@ -15,7 +15,9 @@ use super::voice::Voice;
 pub fn command<A: Parser>(
     run: impl FnOnce(A, &Voice, &mut Account) -> Result<()>,
 ) -> ExitCode {
-    exit::start(Role::Command, |args: A, common, account| {
-        run(args, &Voice::new(common), account)
-    })
+    exit::start(
+        Role::Command,
+        |_, _| Ok(()),
+        |args: A, common, account| run(args, &Voice::new(common), account),
+    )
 }

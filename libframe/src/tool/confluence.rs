@@ -20,13 +20,12 @@ use super::merge::Merge;
 use super::origin::Remark;
 use super::output::{Output as _, Stdout};
 use super::signal::{Stop, poll_until};
-use super::stage::StatsMaker;
+use super::stage::{Delays, StatsMaker};
 use super::status::Counters;
 use super::tournament::Tournament;
 use crate::catalog::Catalog;
 use crate::clock::{Clock, SECOND};
 use crate::decoder::Damage;
-use crate::histogram::Histogram;
 use crate::payload::Stats;
 use crate::wire::{Kind, Record};
 
@@ -58,7 +57,7 @@ pub(super) struct Confluence {
     clock: Clock,
     counters: Arc<Counters>,
     stats: StatsMaker,
-    hop: Histogram,
+    delays: Delays,
     next_stats: i64,
 }
 
@@ -96,7 +95,7 @@ impl Confluence {
             clock: clock.clone(),
             counters: Arc::clone(counters),
             stats: StatsMaker::new(now),
-            hop: Histogram::default(),
+            delays: Delays::default(),
             next_stats: now + SECOND,
         })
     }
@@ -247,7 +246,7 @@ impl Confluence {
         } else {
             intake.books.close(stage)?;
         }
-        self.hop.take(intake.books.hop());
+        self.delays.take(intake.books.delays());
         Ok(())
     }
 
@@ -409,14 +408,21 @@ impl Confluence {
         }
         self.next_stats = (self.next_stats + SECOND).max(self.now);
         self.is_due = false;
-        self.send_stats(stage)
+        self.send_stats(stage, false)
     }
 
-    fn send_stats<M: Merge>(&mut self, stage: &mut MergeStage<M>) -> Result<()> {
+    fn send_stats<M: Merge>(
+        &mut self,
+        stage: &mut MergeStage<M>,
+        last: bool,
+    ) -> Result<()> {
         let Some((tag, place)) = stage.merge.session() else { return Ok(()) };
-        self.intakes.iter_mut().for_each(|intake| self.hop.take(intake.books.hop()));
+        for intake in &mut self.intakes {
+            self.delays.take(intake.books.delays());
+        }
         let own = (self.name.as_str(), place as u32);
-        let stats = self.stats.make(self.now, own, &self.counters, &mut self.hop);
+        let delays = &mut self.delays;
+        let stats = self.stats.make(self.now, own, &self.counters, delays, last);
         let time = self.position(&stage.merge);
         stage.out.send_payload(tag, 0, time, &stats)
     }
@@ -441,7 +447,7 @@ impl Confluence {
         }
         self.look_at_clock(stage);
         stage.merge.finish(&mut stage.out)?;
-        self.send_stats(stage)?;
+        self.send_stats(stage, true)?;
         if let Some((tag, _)) = stage.merge.session() {
             let reason = stage.reason().to_owned();
             stage.out.end(tag, self.position(&stage.merge), &reason)?;

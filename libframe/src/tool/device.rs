@@ -33,14 +33,18 @@ pub struct Device {
 
 /// Runs a device: `run` plays it until [`Device::is_running`] says stop.
 pub fn device<A: Parser>(run: impl FnOnce(A, &mut Device) -> Result<()>) -> ExitCode {
-    exit::start(Role::Device, |args: A, common, _account| {
-        let mut device = Device::new(common)?;
-        let (counters, clock) = (&device.counters, &device.clock);
-        let status = Status::start(common, Role::Device, counters, clock)?;
-        let result = run(args, &mut device);
-        drop(status);
-        result
-    })
+    exit::start(
+        Role::Device,
+        |_, _| Ok(()),
+        |args: A, common, _account| {
+            let mut device = Device::new(common)?;
+            let (counters, clock) = (&device.counters, &device.clock);
+            let status = Status::start(common, Role::Device, counters, clock)?;
+            let result = run(args, &mut device);
+            drop(status);
+            result
+        },
+    )
 }
 
 impl Device {

@@ -8,6 +8,7 @@ use clap::Parser;
 
 use super::account::Account;
 use super::args::{self, Common, Role};
+use super::plan::{self, Plan};
 
 /// Finished, but samples were lost or the input was damaged.
 const LOSS: u8 = 3;
@@ -49,15 +50,26 @@ pub(super) fn is_reader_gone(err: &anyhow::Error) -> bool {
 /// Parses the arguments, runs `body`, and turns its result into an exit code.
 ///
 /// `body` fills the account as it goes, so that a failure or a broken pipe still tells
-/// what was lost until then.
+/// what was lost until then. Where only the plan is asked for, `plan` adds the tool's own
+/// part to it instead.
 pub(super) fn start<A: Parser>(
     role: Role,
+    plan: impl FnOnce(&A, &mut Plan) -> Result<()>,
     body: impl FnOnce(A, &Common, &mut Account) -> Result<()>,
 ) -> ExitCode {
     let (args, common) = match args::parse::<A>(role) {
         Ok(parsed) => parsed,
         Err(code) => return ExitCode::from(code),
     };
+    if common.plan {
+        return match plan::write(role, &args, &common, plan) {
+            Ok(code) => ExitCode::from(code),
+            Err(err) => {
+                eprintln!("{}: {err:#}", common.name());
+                ExitCode::FAILURE
+            }
+        };
+    }
     let mut account = Account::default();
     let result = body(args, &common, &mut account);
     match result {

@@ -16,6 +16,7 @@ use super::input::Input;
 use super::origin::Origin;
 use super::outlet::{Outlet, Queued};
 use super::output::{Output, Stdout};
+use super::plan::Plan;
 use super::queue::Overflow;
 use super::signal::Stop;
 use super::stage::Identity;
@@ -43,6 +44,12 @@ pub trait Filter: Sized {
     /// of every kind but END, as a sink does: SESSION with this stage in it, and this
     /// stage's STATS too. Nothing is passed on for it.
     const OPENS_SESSIONS: bool = false;
+
+    /// Adds to the plan of a command line what only the tool knows: what it needs, and what
+    /// it makes of the streams that come. Opens nothing.
+    fn plan(_args: &Self::Args, _plan: &mut Plan) -> Result<()> {
+        Ok(())
+    }
 
     /// Checks the arguments and acquires what the tool needs.
     fn open(args: Self::Args) -> Result<Self>;
@@ -138,7 +145,7 @@ pub fn filter<F: Filter>() -> ExitCode {
         Queue::Size => Role::QueueingFilter,
         Queue::Overflow => Role::Queue,
     };
-    exit::start(role, |args: F::Args, common, account| {
+    exit::start(role, plan::<F>, |args: F::Args, common, account| {
         let clock = Clock::system();
         let stop = Stop::at_signal(&clock, None)?;
         let counters = Arc::new(Counters::default());
@@ -161,6 +168,11 @@ pub fn filter<F: Filter>() -> ExitCode {
         drop(status);
         filter?.close(account)
     })
+}
+
+fn plan<F: Filter>(args: &F::Args, plan: &mut Plan) -> Result<()> {
+    plan.reads(&F::files(args));
+    F::plan(args, plan)
 }
 
 fn run<F: Filter>(

@@ -13,6 +13,7 @@ use super::consumer::Ended;
 use super::exit;
 use super::inlet::Inlet;
 use super::output::{Output, Stdout};
+use super::plan::Plan;
 use super::signal::Stop;
 use super::stage::Identity;
 use super::status::{Counters, Status};
@@ -29,6 +30,11 @@ use crate::wire::{Header, Record};
 pub trait Merge: Sized {
     /// The command line.
     type Args: Parser;
+
+    /// Adds to the plan of a command line what only the tool knows. Opens nothing.
+    fn plan(_args: &Self::Args, _plan: &mut Plan) -> Result<()> {
+        Ok(())
+    }
 
     /// The inputs; the others are told apart by their place here.
     fn inlets(args: &Self::Args) -> Result<Vec<Inlet>>;
@@ -87,7 +93,7 @@ pub trait Merge: Sized {
 
 /// Runs a merge from its inputs to stdout.
 pub fn merge<M: Merge>() -> ExitCode {
-    exit::start(Role::Merge, |args: M::Args, common, account: &mut Account| {
+    exit::start(Role::Merge, M::plan, |args: M::Args, common, account: &mut Account| {
         let clock = Clock::system();
         let stop = Stop::at_signal(&clock, None)?;
         let counters = Arc::new(Counters::default());

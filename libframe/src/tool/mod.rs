@@ -23,9 +23,9 @@
 //! `exit` turns results into exit codes, `signal` knows what signals mean, `input`
 //! reads and `books` keeps the account of what came, `output` of what went, `feed`
 //! and `queue` stand between a device and the pipe, `inlet` is one of several inputs and
-//! `confluence` puts them in order, as a `tournament` finds it, `status` tells people. `device` is
-//! for what clients of a real device would find; `page` documents them all, and `voice`
-//! is how they speak.
+//! `confluence` puts them in order, as a `tournament` finds it, `status` tells people.
+//! `device` is for what clients of a real device would find; `page` documents them all,
+//! `plan` tells what a command line would do, and `voice` is how they speak.
 
 mod account;
 mod args;
@@ -52,6 +52,7 @@ mod outlet;
 mod output;
 mod page;
 mod patterns;
+mod plan;
 mod planned;
 mod queue;
 mod reservoir;
@@ -85,11 +86,12 @@ pub use self::merge::{Merge, merge};
 pub use self::origin::{Origin, Remark, Supply};
 pub use self::output::{Output, RecordOut, TextOut, widen_pipe};
 pub use self::patterns::Patterns;
+pub use self::plan::{Branch, Disk, Flow, MARK as PLAN_MARK, Need, Plan, find_program};
 pub use self::planned::Planned;
 pub use self::queue::Overflow;
 pub use self::signal::{Stop, Wake};
 pub use self::sink::{Sink, sink};
-pub use self::source::{source, source_or_text};
+pub use self::source::{Source, source};
 pub use self::splitter::{Setting, Splitter, splitter};
 pub use self::stage::{Identity, boot_id, host_name, name_session};
 pub use self::status::{Part, Parts, TERMINAL_TAKEN};

@@ -14,6 +14,7 @@ use super::consumer::{Consumer, Ended};
 use super::exit::{self, Usage};
 use super::input::Input;
 use super::origin::Origin;
+use super::plan::Plan;
 use super::signal::Stop;
 use super::stage::Identity;
 use super::status::{Counters, Status};
@@ -43,6 +44,12 @@ pub trait Sink: Sized {
     /// Whether each file is an input of its own, between [`Sink::begin`] and
     /// [`Sink::finish`]. Otherwise all of them are one, as if by `cat`.
     const FILES_APART: bool = false;
+
+    /// Adds to the plan of a command line what only the tool knows: what it needs, and what
+    /// it makes of the streams that come. Opens nothing.
+    fn plan(_args: &Self::Args, _plan: &mut Plan) -> Result<()> {
+        Ok(())
+    }
 
     /// Checks the arguments and acquires what the tool needs.
     fn open(args: Self::Args) -> Result<Self>;
@@ -132,7 +139,7 @@ pub fn sink<S: Sink>() -> ExitCode {
         (false, true) => Role::Recorder,
         (false, false) => Role::Sink,
     };
-    exit::start(role, |args: S::Args, common, account| {
+    exit::start(role, plan::<S>, |args: S::Args, common, account| {
         let clock = Clock::system();
         let stop = Stop::at_signal(&clock, None)?;
         let counters = Arc::new(Counters::default());
@@ -158,6 +165,11 @@ pub fn sink<S: Sink>() -> ExitCode {
         sink.objections().into_iter().for_each(|what| account.add_broken(what));
         Ok(())
     })
+}
+
+fn plan<S: Sink>(args: &S::Args, plan: &mut Plan) -> Result<()> {
+    plan.reads(&S::files(args));
+    S::plan(args, plan)
 }
 
 /// Each input, with its file where it has one of its own.

@@ -1,6 +1,6 @@
 //! `main` for a tool that makes records.
 //!
-//! The tool's function runs on a thread named `device` and never waits for stdout, which
+//! [`Source::run`] runs on a thread named `device` and never waits for stdout, which
 //! this thread writes. Announcements, STATS and END are made here.
 
 use std::io::Write as _;
@@ -16,13 +16,13 @@ use super::args::{Common, Role};
 use super::exit::{self, is_reader_gone};
 use super::feed::Feed;
 use super::output::{Output as _, Stdout, TextOut};
+use super::plan::Plan;
 use super::queue::{Queue, Taken, entries};
 use super::signal::Stop;
-use super::stage::{Identity, StatsMaker};
+use super::stage::{Delays, Identity, StatsMaker};
 use super::status::{Counters, Status};
 use crate::clock::{Clock, SECOND};
 use crate::crc;
-use crate::histogram::Histogram;
 use crate::payload::{Payload as _, Session};
 use crate::wire::{Header, Kind, Record};
 
@@ -31,21 +31,31 @@ const CLOCK_INTERVAL: i64 = 10 * SECOND;
 /// A device that does not hear that it must stop is left behind after this.
 const GRACE: i64 = 2 * SECOND;
 
-/// Runs a source: `run` feeds samples until [`Feed::is_running`] says stop.
-pub fn source<A: Parser + Send + 'static>(
-    run: impl FnOnce(A, &mut Feed) -> Result<()> + Send + 'static,
-) -> ExitCode {
-    source_or_text(|_| Ok(None), run)
+/// A tool that makes records.
+pub trait Source: 'static {
+    /// The command line.
+    type Args: Parser + Send + 'static;
+
+    /// Adds to the plan of a command line what only the tool knows: what it needs, and which
+    /// streams it makes. Opens nothing.
+    fn plan(_args: &Self::Args, _plan: &mut Plan) -> Result<()> {
+        Ok(())
+    }
+
+    /// What it writes to stdout instead of records, if it is asked for such: a list of
+    /// devices.
+    fn text(_args: &Self::Args) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    /// Feeds samples until [`Feed::is_running`] says stop.
+    fn run(args: Self::Args, feed: &mut Feed) -> Result<()>;
 }
 
-/// Runs a source that may be asked for text instead, such as the list of its devices: if
-/// `text` gives some, that is written to stdout, and no record.
-pub fn source_or_text<A: Parser + Send + 'static>(
-    text: impl FnOnce(&A) -> Result<Option<String>>,
-    run: impl FnOnce(A, &mut Feed) -> Result<()> + Send + 'static,
-) -> ExitCode {
-    exit::start(Role::Source, |args: A, common, account| {
-        if let Some(text) = text(&args)? {
+/// Runs a source.
+pub fn source<S: Source>() -> ExitCode {
+    exit::start(Role::Source, S::plan, |args: S::Args, common, account| {
+        if let Some(text) = S::text(&args)? {
             let mut stdout = TextOut::stdout()?;
             return Ok(stdout
                 .write_all(text.as_bytes())
@@ -60,7 +70,7 @@ pub fn source_or_text<A: Parser + Send + 'static>(
         let feed = writer.feed(common);
         let status =
             Status::start(common, Role::Source, &writer.counters, &writer.clock)?;
-        let device = Device::start(args, feed, run)?;
+        let device = Device::start(args, feed, S::run)?;
         let result = writer.run();
         drop(status);
         finish(result, writer, &device, common, account)
@@ -119,7 +129,7 @@ struct Writer {
     tag: u32,
     /// The descriptions in force, to be announced again.
     streams: Vec<(u16, Vec<u8>)>,
-    hop: Histogram,
+    delays: Delays,
     stats: StatsMaker,
     begun: i64,
     next_second: i64,
@@ -150,8 +160,8 @@ impl Writer {
             session,
             tag,
             streams: Vec::new(),
-            hop: Histogram::default(),
-            stats: StatsMaker::new(now),
+            delays: Delays::default(),
+            stats: StatsMaker::new(now).at_origin(),
             begun: now,
             next_second: now + SECOND,
             next_clock: now,
@@ -215,7 +225,7 @@ impl Writer {
                 kind if kind.has_samples() && record.header.time >= self.begun => {
                     // Simulated times may lie ahead; those say nothing about delay.
                     if let Ok(delay) = u64::try_from(now - record.header.time) {
-                        self.hop.add(delay);
+                        self.delays.hop.add(delay);
                     }
                 }
                 _ => {}
@@ -254,23 +264,23 @@ impl Writer {
                 Header { kind, flags, stream: *stream, session, seq, time, sent };
             self.out.send(Record::new(header, payload))?;
         }
-        self.send_stats(now)
+        self.send_stats(now, false)
     }
 
     fn announce_session(&mut self, time: i64) -> Result<()> {
         self.out.send_payload(self.tag, 0, time, &self.session)
     }
 
-    fn send_stats(&mut self, now: i64) -> Result<()> {
+    fn send_stats(&mut self, now: i64, last: bool) -> Result<()> {
         let stage = (self.name.as_str(), 0);
-        let stats = self.stats.make(now, stage, &self.counters, &mut self.hop);
+        let stats = self.stats.make(now, stage, &self.counters, &mut self.delays, last);
         self.out.send_payload(self.tag, 0, now, &stats)
     }
 
     fn end(&mut self, reason: &str) -> Result<()> {
         let now = self.clock.now();
         self.out.set_now(now);
-        self.send_stats(now)?;
+        self.send_stats(now, true)?;
         self.out.end(self.tag, now, reason)?;
         self.out.flush()
     }

@@ -16,6 +16,7 @@ use super::consumer::{Consumer, Ended};
 use super::exit;
 use super::input::Input;
 use super::origin::Origin;
+use super::plan::Plan;
 use super::signal::Stop;
 use super::stage::Identity;
 use super::status::{Counters, Parts, Status};
@@ -30,6 +31,11 @@ use crate::wire::{Header, Kind, Record};
 pub trait Splitter: Sized {
     /// The command line.
     type Args: Parser;
+
+    /// Adds to the plan of a command line what only the tool knows. Opens nothing.
+    fn plan(_args: &Self::Args, _plan: &mut Plan) -> Result<()> {
+        Ok(())
+    }
 
     /// Checks the arguments and opens the places.
     fn open(args: Self::Args, setting: Setting) -> Result<Self>;
@@ -85,7 +91,7 @@ impl Setting {
 
 /// Runs a splitter on stdin.
 pub fn splitter<S: Splitter>() -> ExitCode {
-    exit::start(Role::Splitter, |args: S::Args, common, account| {
+    exit::start(Role::Splitter, S::plan, |args: S::Args, common, account| {
         let clock = Clock::system();
         let counters = Arc::new(Counters::default());
         let origin = Origin::stdin()?;

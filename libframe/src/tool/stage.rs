@@ -80,6 +80,23 @@ pub fn boot_id() -> String {
     id.map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
+/// How long records took to this stage.
+#[derive(Debug, Default)]
+pub(super) struct Delays {
+    /// From the stage before; at a source, from capture.
+    pub(super) hop: Histogram,
+    /// From capture.
+    pub(super) age: Histogram,
+}
+
+impl Delays {
+    /// Takes over what another counted.
+    pub(super) fn take(&mut self, other: &mut Delays) {
+        self.hop.take(&mut other.hop);
+        self.age.take(&mut other.age);
+    }
+}
+
 /// Makes a STATS of what the counters gained since the last.
 #[derive(Debug)]
 pub(super) struct StatsMaker {
@@ -87,6 +104,10 @@ pub(super) struct StatsMaker {
     input: Flow,
     output: Flow,
     dropped: u64,
+    /// Those of this session so far.
+    number: u64,
+    /// What comes in is not what the stage before wrote.
+    pub(super) origin: bool,
 }
 
 impl StatsMaker {
@@ -96,15 +117,24 @@ impl StatsMaker {
             input: Flow::default(),
             output: Flow::default(),
             dropped: 0,
+            number: 0,
+            origin: false,
         }
     }
 
+    /// The maker of a stage that reads not what the stage before it wrote.
+    pub(super) fn at_origin(self) -> StatsMaker {
+        StatsMaker { origin: true, ..self }
+    }
+
+    /// Makes one; `last` if the session is over for this stage.
     pub(super) fn make(
         &mut self,
         now: i64,
         stage: (&str, u32),
         counters: &Counters,
-        hop: &mut Histogram,
+        delays: &mut Delays,
+        last: bool,
     ) -> Stats {
         let (input, output) = (counters.input.flow(), counters.output.flow());
         let dropped = counters.lost.get();
@@ -117,12 +147,18 @@ impl StatsMaker {
             output: gained(output, self.output),
             dropped: dropped.saturating_sub(self.dropped),
             queue: counters.deepest.take(),
-            hop: hop.pairs(),
+            hop: delays.hop.pairs(),
+            age: delays.age.pairs(),
             rss: resident(),
             cpu: cpu_time().max(0) as u64,
+            origin: self.origin,
+            number: Some(self.number),
+            last,
         };
-        hop.clear();
-        *self = StatsMaker { from: now, input, output, dropped };
+        delays.hop.clear();
+        delays.age.clear();
+        let number = if last { 0 } else { self.number + 1 };
+        *self = StatsMaker { from: now, input, output, dropped, number, ..*self };
         stats
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use libframe::payload::{Reason, Value};
 use libframe::schema::{Media, Stream};
-use libframe::tool::{self, Feed, Wake};
+use libframe::tool::{self, Feed, Source, Wake};
 
 /// Be odd.
 #[derive(Parser)]
@@ -36,7 +36,17 @@ enum Device {
 }
 
 fn main() -> ExitCode {
-    tool::source(run)
+    tool::source::<OddSource>()
+}
+
+struct OddSource;
+
+impl Source for OddSource {
+    type Args = Args;
+
+    fn run(args: Args, feed: &mut Feed) -> Result<()> {
+        run(args, feed)
+    }
 }
 
 fn run(args: Args, feed: &mut Feed) -> Result<()> {

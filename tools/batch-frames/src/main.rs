@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{ArgGroup, Parser};
 use libframe::batch::{Builder, Samples};
 use libframe::catalog::Catalog;
-use libframe::tool::{self, Ended, Filter, Output};
+use libframe::tool::{self, Ended, Filter, Output, Plan};
 use libframe::wire::{Kind, Record};
 
 /// A batch over this size is closed early, so that memory does not depend on -n.
@@ -63,6 +63,22 @@ fn main() -> ExitCode {
 
 impl Filter for Batch {
     type Args = Args;
+
+    fn plan(args: &Args, plan: &mut Plan) -> Result<()> {
+        let streams = plan.output.as_ref().map_or(1, Vec::len) as u64;
+        // A batch that is being filled, and its tables.
+        plan.memory += 2 * MAX_BATCH as u64 * streams;
+        plan.change(|flow| {
+            let age = args.every.map_or(f64::INFINITY, |ns| ns as f64 / 1e9);
+            let by_age = flow.rate().map_or(1.0, |rate| rate * age);
+            let by_size = MAX_BATCH as f64 / flow.size.unwrap_or(1.0).max(1.0);
+            let most = args.samples.map_or(f64::INFINITY, f64::from);
+            flow.batch = if args.split { 1.0 } else { most.min(by_age).min(by_size) };
+            flow.batch = flow.batch.max(1.0);
+            true
+        });
+        Ok(())
+    }
 
     fn open(args: Args) -> Result<Batch> {
         Ok(Batch {

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{ArgGroup, Parser};
 use libframe::catalog::Catalog;
 use libframe::schema::{Media, Stream};
-use libframe::tool::{self, Account, Ended, Filter, Output, Usage};
+use libframe::tool::{self, Account, Ended, Filter, Output, Plan as Planned, Usage};
 use libframe::wire::{Kind, Record};
 use libframe_sensors::SensorMap;
 
@@ -42,7 +42,7 @@ const EXAMPLES: &str = "Examples:
 /// without a map, say --map or --all. Streams that are not calibrated pass untouched; samples
 /// that come before the first description of theirs are left out. The description tells what
 /// was done, and each zero that was taken away.
-#[derive(Parser)]
+#[derive(Clone, Parser)]
 #[command(version, after_help = EXAMPLES,
           group = ArgGroup::new("what").required(true).multiple(true))]
 struct Args {
@@ -116,6 +116,11 @@ fn main() -> ExitCode {
 
 impl Filter for Calibrate {
     type Args = Args;
+
+    fn plan(args: &Args, plan: &mut Planned) -> Result<()> {
+        plan.memory += tare::MAX_HELD as u64;
+        plan.send_through(Calibrate::open(args.clone())?)
+    }
 
     fn open(args: Args) -> Result<Calibrate> {
         let applied = applied(&args);

@@ -8,7 +8,7 @@ use libframe::batch::Sample;
 use libframe::wire::{Header, Record};
 
 /// What may be held; more ends the time early.
-const MAX_HELD: usize = 8 << 20;
+pub(crate) const MAX_HELD: usize = 8 << 20;
 
 /// A stream's zeros while they are being learnt.
 #[derive(Debug)]

@@ -10,12 +10,13 @@ mod packet;
 mod port;
 mod recording;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use libframe::tool::{self, Feed};
+use libframe::schema::Device;
+use libframe::tool::{self, Feed, Flow, Need, Plan, Source};
 
 use crate::candidates::System;
 use crate::glove::{Glove, Map};
@@ -93,30 +94,56 @@ enum Format {
     Json,
 }
 
+/// What a glove sends, by its maker and by measurement.
+const USUAL_RATE: f64 = 217.0;
+
 fn main() -> ExitCode {
-    tool::source_or_text(list, run)
+    tool::source::<CaptureGlove>()
 }
 
-fn list(args: &Args) -> Result<Option<String>> {
-    if !args.list {
-        return Ok(None);
-    }
-    let all = System::default().candidates();
-    Ok(Some(match args.format {
-        Format::Text => candidates::text(&all),
-        Format::Json => serde_json::to_string_pretty(&all)? + "\n",
-    }))
-}
+struct CaptureGlove;
 
-fn run(args: Args, feed: &mut Feed) -> Result<()> {
-    let Args { baud, on_unplug, silence, rate, .. } = args;
-    let port = args.port.unwrap_or_default();
-    let glove = Glove::new(args.stream_name, args.map, args.calibration)?;
-    if port::is_recording(&port) {
-        return recording::play(&port, glove, rate, baud, feed);
+impl Source for CaptureGlove {
+    type Args = Args;
+
+    fn plan(args: &Args, plan: &mut Plan) -> Result<()> {
+        let port = args.port.clone().unwrap_or_default();
+        let name = args.stream_name.clone();
+        let glove = Glove::new(name, args.map.clone(), args.calibration.clone())?;
+        let mut stream = glove.describe(1, Device::default(), "arrival")?;
+        let recorded = port::is_recording(&port);
+        stream.rate = if recorded { args.rate } else { Some(USUAL_RATE) };
+        plan.output = Some(vec![Flow::new(stream)]);
+        if recorded && port != Path::new("-") {
+            plan.needs(Need::file(&port));
+        } else if !recorded {
+            plan.needs(port::need(&port, &System::default()));
+            plan.notes.push(format!("a glove sends about {USUAL_RATE} frames a second"));
+        }
+        Ok(())
     }
-    let options = Options { port, baud, on_unplug, silence };
-    Line::open(options, glove, feed)?.listen(feed)
+
+    fn text(args: &Args) -> Result<Option<String>> {
+        if !args.list {
+            return Ok(None);
+        }
+        let all = System::default().candidates();
+        Ok(Some(match args.format {
+            Format::Text => candidates::text(&all),
+            Format::Json => serde_json::to_string_pretty(&all)? + "\n",
+        }))
+    }
+
+    fn run(args: Args, feed: &mut Feed) -> Result<()> {
+        let Args { baud, on_unplug, silence, rate, .. } = args;
+        let port = args.port.unwrap_or_default();
+        let glove = Glove::new(args.stream_name, args.map, args.calibration)?;
+        if port::is_recording(&port) {
+            return recording::play(&port, glove, rate, baud, feed);
+        }
+        let options = Options { port, baud, on_unplug, silence };
+        Line::open(options, glove, feed)?.listen(feed)
+    }
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
+use libframe::tool::Need;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serialport::TTYPort;
@@ -31,6 +32,17 @@ pub(crate) fn is_recording(path: &Path) -> bool {
     }
     // Not opened to ask: that is what a glove begins to send at, and some boards restart.
     fs::metadata(path).is_ok_and(|meta| !meta.file_type().is_char_device())
+}
+
+/// What must be there to open a line, found without opening it.
+pub(crate) fn need(path: &Path, system: &System) -> Need {
+    if path != Path::new(AUTO) {
+        return Need::device(path);
+    }
+    match system.glove(None) {
+        Ok(glove) => Need::device(&glove.port),
+        Err(err) => Need { what: "a glove".into(), problem: Some(err.to_string()) },
+    }
 }
 
 impl Port {

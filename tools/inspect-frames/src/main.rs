@@ -14,6 +14,7 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use libframe::catalog::Catalog;
 use libframe::decoder::Damage;
+use libframe::losses::LedgerReport;
 use libframe::tool::{self, Account, Ended, Sink, TextOut};
 use libframe::wire::Record;
 
@@ -21,14 +22,18 @@ use crate::damage::Damages;
 use crate::report::Report;
 use crate::session::SessionView;
 
+/// Lines on stderr about what is unexplained.
+const MAX_OBJECTIONS: usize = 20;
+
 const EXAMPLES: &str = "Examples:
   sim-src glove --duration 1s | inspect-frames
   sim-src glove -n 500 --rate max | inspect-frames -f json";
 
 /// Tell what a recording or pipe holds, and what is missing.
 ///
-/// Sessions are reported as they end. The exit status is 3 if anything is lost or
-/// damaged, or a session has no end.
+/// Sessions are reported as they end, with a ledger of who lost what. The exit status is 3 if
+/// anything is lost or damaged, or a session has no end; --max-loss allows some, but not what
+/// no stage owns up to: that is 'unexplained', and always a FAIL.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Args {
@@ -55,6 +60,7 @@ struct Inspect {
     open: BTreeMap<u32, SessionView>,
     damages: Damages,
     reported: usize,
+    objections: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -73,6 +79,7 @@ impl Sink for Inspect {
             open: BTreeMap::new(),
             damages: Damages::default(),
             reported: 0,
+            objections: Vec::new(),
         })
     }
 
@@ -106,7 +113,12 @@ impl Sink for Inspect {
             }
         }
         self.reported += 1;
+        self.object(&report.ledger);
         Ok(self.out.flush()?)
+    }
+
+    fn objections(&self) -> Vec<String> {
+        self.objections.clone()
     }
 
     fn close(&mut self, account: &Account) -> Result<()> {
@@ -123,5 +135,15 @@ impl Sink for Inspect {
             }
         }
         Ok(self.out.flush()?)
+    }
+}
+
+impl Inspect {
+    /// What nobody owns up to is a loss, however much may be lost.
+    fn object(&mut self, ledger: &LedgerReport) {
+        let known = self.objections.len() < MAX_OBJECTIONS;
+        if known && let Some(what) = ledger.objection() {
+            self.objections.push(format!("FAIL: {what}"));
+        }
     }
 }

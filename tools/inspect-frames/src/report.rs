@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use libframe::histogram::Histogram;
-use libframe::payload::{Gap, Stage};
+use libframe::losses::{GapReport, LedgerReport, LossReport};
+use libframe::payload::Stage;
 use libframe::schema::{Device, Stream};
-use libframe::stages::StageSum;
+use libframe::stages::StageReport;
 use libframe::tool::{Account, Ended};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -31,11 +31,12 @@ pub(crate) struct Report {
     pub(crate) bytes: u64,
     pub(crate) events: u64,
     pub(crate) streams: Vec<StreamReport>,
-    pub(crate) gaps: Vec<GapReport>,
+    pub(crate) ledger: LedgerReport,
+    pub(crate) gaps: Vec<StreamGap>,
     /// Gaps over those listed.
     pub(crate) more_gaps: u64,
     pub(crate) clock: ClockReport,
-    pub(crate) hops: Vec<HopReport>,
+    pub(crate) hops: Vec<StageReport>,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,18 +66,10 @@ pub(crate) struct StreamReport {
 }
 
 #[derive(Debug, Serialize)]
-pub(crate) struct LossReport {
-    pub(crate) samples: u64,
-    pub(crate) places: u64,
-    pub(crate) reason: &'static str,
-    pub(crate) stage: String,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct GapReport {
+pub(crate) struct StreamGap {
     pub(crate) stream: u16,
     #[serde(flatten)]
-    pub(crate) gap: Gap,
+    pub(crate) gap: GapReport,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,21 +81,6 @@ pub(crate) struct ClockReport {
     pub(crate) kernel_error: Option<i64>,
 }
 
-/// What a stage's STATS sum up to.
-#[derive(Debug, Serialize)]
-pub(crate) struct HopReport {
-    pub(crate) index: u32,
-    pub(crate) stage: String,
-    pub(crate) samples_in: u64,
-    pub(crate) samples_out: u64,
-    pub(crate) dropped: u64,
-    pub(crate) deepest_queue: u64,
-    pub(crate) latency_p50: Option<u64>,
-    pub(crate) latency_p99: Option<u64>,
-    pub(crate) rss: u64,
-    pub(crate) cpu: u64,
-}
-
 impl Report {
     pub(crate) fn new(view: SessionView, ended: &Ended<'_>) -> Report {
         let session = view.session.unwrap_or_default();
@@ -110,7 +88,12 @@ impl Report {
         let streams = streams(&view.streams, ended);
         let seconds = streams.iter().map(|stream| stream.seconds).fold(0.0, f64::max);
         let broke_off = ended.broke_off.map(str::to_owned).or(view.broke_off);
-        let hops = view.stages.iter();
+        let hops = view.stages.reports();
+        let ledgers = ended.ledger.streams().filter(|(number, _)| *number != 0);
+        let name = |number| ended.catalog.name(ended.session, number);
+        let named = ledgers.map(|(number, ledger)| (name(number), ledger));
+        let ledger =
+            LedgerReport::new(named, &session.stages, &hops, broke_off.is_some());
         Report {
             session: format!("{:08x}", ended.session),
             uuid: known.then_some(session.uuid),
@@ -125,10 +108,14 @@ impl Report {
             bytes: view.bytes,
             events: view.events,
             streams,
+            ledger,
             gaps: view
                 .gaps
-                .into_iter()
-                .map(|(stream, gap)| GapReport { stream, gap })
+                .iter()
+                .map(|(stream, gap)| StreamGap {
+                    stream: *stream,
+                    gap: GapReport::new(gap),
+                })
                 .collect(),
             more_gaps: view.more_gaps,
             clock: ClockReport {
@@ -137,12 +124,8 @@ impl Report {
                 largest_step: view.clock.step,
                 kernel_error: view.clock.error,
             },
-            hops: hops.map(|(index, stage, view)| hop(index, stage, view)).collect(),
+            hops,
         }
-    }
-
-    pub(crate) fn lost(&self) -> u64 {
-        self.streams.iter().map(|stream| stream.lost).sum()
     }
 }
 
@@ -155,12 +138,6 @@ fn streams(views: &BTreeMap<u16, StreamView>, ended: &Ended<'_>) -> Vec<StreamRe
         let Stream { media, dtype, shape, format, device, rate, .. } =
             view.stream.clone();
         let span = view.times.map_or(0, |(first, last)| last.saturating_sub(first));
-        let losses = ledger.losses().iter().map(|loss| LossReport {
-            samples: loss.samples,
-            places: loss.places,
-            reason: loss.reason.name(),
-            stage: loss.stage.clone(),
-        });
         StreamReport {
             number,
             name: ended.catalog.name(ended.session, number),
@@ -178,7 +155,7 @@ fn streams(views: &BTreeMap<u16, StreamView>, ended: &Ended<'_>) -> Vec<StreamRe
             next_seq: ledger.next(),
             seconds: span as f64 / 1e9,
             lost: ledger.lost(),
-            losses: losses.collect(),
+            losses: LossReport::of_stream(ledger),
             unknown_gaps: ledger.unknown(),
             duplicates: ledger.duplicates(),
             reordered: ledger.reordered(),
@@ -186,22 +163,6 @@ fn streams(views: &BTreeMap<u16, StreamView>, ended: &Ended<'_>) -> Vec<StreamRe
         }
     });
     reports.collect()
-}
-
-fn hop(index: u32, stage: &str, view: &StageSum) -> HopReport {
-    let quantile = |histogram: &Histogram, share| histogram.quantile(share);
-    HopReport {
-        index,
-        stage: stage.into(),
-        samples_in: view.samples_in,
-        samples_out: view.samples_out,
-        dropped: view.dropped,
-        deepest_queue: view.queue,
-        latency_p50: quantile(&view.hop, 0.5),
-        latency_p99: quantile(&view.hop, 0.99),
-        rss: view.rss,
-        cpu: view.cpu,
-    }
 }
 
 /// What is told of the input as a whole.

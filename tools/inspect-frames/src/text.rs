@@ -3,10 +3,12 @@
 use std::io::{Result, Write};
 
 use jiff::Timestamp;
+use libframe::losses::LedgerReport;
+use libframe::stages::StageReport;
 use libframe::tool::Account;
 
 use crate::damage::Damages;
-use crate::report::{HopReport, Report, StreamReport};
+use crate::report::{Report, StreamReport};
 
 /// Gaps and places that are listed; the JSON form has more.
 const MAX_LISTED: usize = 10;
@@ -39,6 +41,7 @@ pub(crate) fn write_session(
         )?;
     }
     write_streams(report, out)?;
+    write_ledger(&report.ledger, out)?;
     write_gaps(report, out)?;
     write_clock(report, out)?;
     write_hops(&report.hops, out)
@@ -78,21 +81,38 @@ fn write_streams(report: &Report, out: &mut impl Write) -> Result<()> {
     }
     let (records, events) = (report.records, report.events);
     let bytes = report.bytes;
+    writeln!(out, "  {records} records, {bytes} bytes, {events} events")
+}
+
+/// Whether all is accounted for, and who lost how much.
+fn write_ledger(ledger: &LedgerReport, out: &mut impl Write) -> Result<()> {
+    let LedgerReport { verdict, numbered, samples, lost, .. } = ledger;
     writeln!(
         out,
-        "  {records} records, {bytes} bytes, {events} events, {} lost",
-        report.lost()
-    )
+        "\n  ledger: {verdict}: {numbered} samples numbered, {samples} came, {lost} missing"
+    )?;
+    for entry in &ledger.losses {
+        let (loss, streams) = (&entry.loss, entry.streams.join(", "));
+        let (n, places, who) = (loss.samples, loss.places, loss.who());
+        writeln!(out, "    {n} lost in {streams}, gaps: {places}, {who}")?;
+        if let Some(evidence) = entry.evidence() {
+            writeln!(out, "      {evidence}")?;
+        }
+    }
+    if ledger.unknown > 0 {
+        let n = ledger.unknown;
+        writeln!(out, "    and an unknown number more, gaps: {n}")?;
+    }
+    if ledger.open_ended {
+        writeln!(out, "    what may have come after the last sample is not known")?;
+    }
+    Ok(())
 }
 
 fn write_details(stream: &StreamReport, out: &mut impl Write) -> Result<()> {
-    for loss in &stream.losses {
-        let (samples, places) = (loss.samples, loss.places);
-        let (reason, stage) = (loss.reason, &loss.stage);
-        writeln!(
-            out,
-            "      {samples} lost, gaps: {places}, reason: {reason}, by {stage}"
-        )?;
+    for loss in stream.losses.iter().filter(|loss| loss.is_open()) {
+        let (samples, places, who) = (loss.samples, loss.places, loss.who());
+        writeln!(out, "      {samples} lost, gaps: {places}, {who}")?;
     }
     for (count, what) in [
         (stream.unknown_gaps, "gaps of unknown size"),
@@ -128,11 +148,8 @@ fn write_gaps(report: &Report, out: &mut impl Write) -> Result<()> {
         let name = stream.map_or("?", |stream| stream.name.as_str());
         let count =
             gap.count.map_or("an unknown number".into(), |count| count.to_string());
-        let (first, reason, stage) = (gap.first, gap.reason.name(), &gap.stage);
-        write!(
-            out,
-            "  gap in {name}: {count} from sample {first}, {reason}, by {stage}"
-        )?;
+        let (first, who) = (gap.first_sample, gap.who());
+        write!(out, "  gap in {name}: {count} from sample {first}, {who}")?;
         match gap.detail.as_str() {
             "" => writeln!(out)?,
             detail => writeln!(out, " ({detail})")?,
@@ -165,7 +182,7 @@ fn write_clock(report: &Report, out: &mut impl Write) -> Result<()> {
     }
 }
 
-fn write_hops(hops: &[HopReport], out: &mut impl Write) -> Result<()> {
+fn write_hops(hops: &[StageReport], out: &mut impl Write) -> Result<()> {
     if hops.is_empty() {
         return Ok(());
     }
@@ -184,10 +201,10 @@ fn write_hops(hops: &[HopReport], out: &mut impl Write) -> Result<()> {
             hop.samples_in,
             hop.samples_out,
             hop.dropped,
-            latency(hop.latency_p50),
-            latency(hop.latency_p99),
-            hop.deepest_queue,
-            hop.rss / 1000,
+            latency(hop.latency_p50_ns),
+            latency(hop.latency_p99_ns),
+            hop.deepest_queue_bytes,
+            hop.rss_bytes / 1000,
         )?;
     }
     Ok(())

@@ -5,11 +5,14 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use libframe::tool::Usage;
+use libframe::losses::{LedgerReport, SessionLoss};
+use libframe::stages::StageReport;
+use libframe::tool::{Need, Usage};
 
-use crate::report::{ClockReport, FileReport, HopReport, SessionReport, StreamReport};
+use crate::clocks::ClockReport;
+use crate::report::{FileReport, PlacedGap, SessionReport, StreamReport};
 use crate::svg;
-use crate::text::{how_it_ended, place, rates, stamp, wall_clock};
+use crate::text::{how_it_ended, ledger_sums, place, rates, stamp, wall_clock};
 use crate::units::{count, digits, duration, percent, plural, size};
 use crate::verdict::{Finding, Verdict};
 
@@ -35,6 +38,15 @@ pub(crate) fn check(path: &Path) -> Result<()> {
     let hint =
         format!("{path}: no report of jitter-report; remove it or name another file");
     Err(Usage(hint).into())
+}
+
+/// What must be there for the page to be written.
+pub(crate) fn need(path: &Path) -> Need {
+    let need = Need::new_file(path, true);
+    match check(path) {
+        Err(err) => Need { problem: Some(format!("{err:#}")), ..need },
+        Ok(()) => need,
+    }
 }
 
 /// Puts the page in its place at once, so that nobody sees half of it, and last night's is
@@ -126,6 +138,7 @@ fn add_session(session: &SessionReport, page: &mut String) {
     let length = duration(session.seconds * 1e9);
     *page += &format!("<p class=\"faint\">{began}{length}, {ended}.</p>\n");
     add_findings(&session.findings, page);
+    add_ledger(&session.ledger, page);
     for stream in &session.streams {
         add_stream(stream, session, page);
     }
@@ -134,6 +147,25 @@ fn add_session(session: &SessionReport, page: &mut String) {
             &format!("<p>And {}.</p>\n", plural(session.more_streams, "more stream"));
     }
     add_stages(session, page);
+}
+
+fn add_ledger(ledger: &LedgerReport, page: &mut String) {
+    *page += "<section>\n<h3>Ledger</h3>\n";
+    *page += &format!("<p>{}.</p>\n", ledger_sums(ledger));
+    let row = |entry: &SessionLoss| {
+        vec![
+            count(entry.loss.samples),
+            count(entry.loss.places),
+            entry.loss.who(),
+            entry.streams.join(", "),
+            entry.evidence().unwrap_or_default(),
+        ]
+    };
+    if !ledger.losses.is_empty() {
+        let rows: Vec<_> = ledger.losses.iter().map(row).collect();
+        add_table(&["missing", "gaps", "who", "streams", "where"], &rows, page);
+    }
+    *page += "</section>\n";
 }
 
 fn add_findings(findings: &[Finding], page: &mut String) {
@@ -280,11 +312,12 @@ fn add_gaps(stream: &StreamReport, page: &mut String) {
     if stream.gaps.is_empty() {
         return;
     }
-    let row = |gap: &crate::report::GapReport| {
+    let row = |placed: &PlacedGap| {
+        let gap = &placed.gap;
         vec![
             count(gap.first_sample),
             gap.count.map_or("unknown".into(), count),
-            place(gap.at_seconds),
+            place(placed.at_seconds),
             gap.reason.into(),
             gap.stage.clone(),
             gap.detail.clone(),
@@ -306,7 +339,7 @@ fn add_longest(stream: &StreamReport, page: &mut String) {
     if stream.longest.is_empty() {
         return;
     }
-    let row = |longest: &crate::report::LongestReport| {
+    let row = |longest: &crate::figures::LongestReport| {
         let ns = duration(longest.ns as f64);
         vec![ns, count(longest.before_sample), place(longest.at_seconds)]
     };
@@ -323,6 +356,8 @@ fn add_stages(session: &SessionReport, page: &mut String) {
     }
     if !session.hops.is_empty() {
         *page += "<div class=\"charts\">\n";
+        let caption = "From capture through the stages: usual time, and that of 99 %";
+        add_figure(caption, &svg::waterfall(&session.waterfall), page);
         let caption = "Latency from the stage before, tenfold from mark to mark";
         add_figure(caption, &svg::latencies(&session.hops), page);
         *page += "</div>\n";
@@ -347,7 +382,7 @@ fn add_stages(session: &SessionReport, page: &mut String) {
     *page += "</section>\n";
 }
 
-fn stage_row(hop: &HopReport) -> Vec<String> {
+fn stage_row(hop: &StageReport) -> Vec<String> {
     let latency = |ns: Option<u64>| ns.map_or("-".into(), |ns| duration(ns as f64));
     vec![
         hop.stage.clone(),

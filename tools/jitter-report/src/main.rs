@@ -2,9 +2,11 @@
 
 mod axis;
 mod bursts;
+mod clocks;
 mod coarse;
 mod device_clock;
 mod envelope;
+mod figures;
 mod html;
 mod intervals;
 mod limits;
@@ -21,6 +23,7 @@ mod text;
 mod units;
 mod verdict;
 mod wall_clock;
+mod waterfall;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -30,7 +33,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use libframe::catalog::Catalog;
-use libframe::tool::{self, Account, Ended, Sink, TextOut};
+use libframe::tool::{self, Account, Ended, Plan, Sink, TextOut};
 use libframe::wire::{Kind, Record};
 
 use crate::limits::Limits;
@@ -192,6 +195,12 @@ impl Sink for JitterReport {
 
     const WRITES_TEXT: bool = true;
     const FILES_APART: bool = true;
+
+    fn plan(args: &Args, plan: &mut Plan) -> Result<()> {
+        plan.memory += 64 << 20;
+        args.html.iter().for_each(|path| plan.needs(html::need(path)));
+        Ok(())
+    }
 
     fn open(args: Args) -> Result<JitterReport> {
         args.html.as_deref().map_or(Ok(()), html::check)?;

@@ -68,6 +68,24 @@ impl Style {
         bar
     }
 
+    /// A bar from one place to another of `cells` cells, and a line on to a third; places
+    /// are shares. What lies beyond the end is an arrow there.
+    pub(crate) fn span(&self, from: f64, to: f64, late: f64, cells: usize) -> String {
+        let (full, line, arrow) =
+            if self.unicode { ('█', '─', '▸') } else { ('#', '-', '>') };
+        let cell = |share: f64| (share.clamp(0.0, 1.0) * cells as f64) as usize;
+        let start = cell(from).min(cells.saturating_sub(1));
+        let end = cell(to).max(start + 1).min(cells);
+        let far = cell(late).max(end);
+        let mut span: Vec<char> = vec![' '; cells];
+        span[start..end].fill(full);
+        span[end..far].fill(line);
+        if let Some(last) = span.last_mut().filter(|_| late > 1.0 && far > end) {
+            *last = arrow;
+        }
+        span.into_iter().collect()
+    }
+
     /// Values as one line of characters, each as high as its value from `low` to `high`;
     /// a blank where there is none.
     pub(crate) fn sparkline(
@@ -128,6 +146,11 @@ mod tests {
         assert_eq!(plain.bar(1e-9, 10), "#");
         assert_eq!(plain.bar(0.0, 10), "");
         assert_eq!(fancy.bar(0.55, 10), "█████▌");
+        assert_eq!(plain.span(0.0, 0.3, 0.5, 10), "###--     ");
+        assert_eq!(plain.span(0.3, 0.31, 0.0, 10), "   #      ");
+        assert_eq!(plain.span(0.9, 1.0, 1.0, 10), "         #");
+        assert_eq!(plain.span(1.0, 1.0, 9.0, 10), "         #");
+        assert_eq!(plain.span(0.0, 0.1, 9.0, 10), "#-------->");
         let values = [Some(0.0), None, Some(10.0)];
         assert_eq!(fancy.sparkline(&values, 0.0, 10.0), "▁ █");
         assert_eq!(plain.sparkline(&values, 0.0, 10.0), "_ @");

@@ -4,24 +4,21 @@
 
 use std::collections::BTreeMap;
 
-use libframe::histogram::{Histogram, lower_edge};
+use libframe::losses::{GapReport, LedgerReport, LossReport};
 use libframe::payload::Stage;
 use libframe::schema::Device;
-use libframe::stages::StageSum;
+use libframe::stages::StageReport;
 use serde::Serialize;
 
-use crate::coarse;
-use crate::device_clock::{ClockView, Line};
-use crate::envelope::Envelope;
-use crate::intervals::{Bars, Intervals, MEDIAN};
+use crate::clocks::{ClockReport, WallClockReport};
+use crate::figures::{
+    BarsReport, BurstReport, IntervalReport, LongestReport, OverTimeReport,
+};
 use crate::limits::Limits;
 use crate::session::SessionView;
-use crate::stream::{Longest, Place, StreamView};
+use crate::stream::{Place, StreamView};
 use crate::verdict::{self, Finding, Verdict};
-use crate::wall_clock::WallClock;
-
-/// Bars of an interval histogram.
-const BARS: usize = 80;
+use crate::waterfall::{self, Step};
 
 /// One file, or what came in a pipe.
 #[derive(Debug, Serialize)]
@@ -62,11 +59,15 @@ pub(crate) struct SessionReport {
     pub(crate) end: Option<String>,
     pub(crate) broke_off: Option<String>,
     pub(crate) events: u64,
+    /// Who lost what, over all streams.
+    pub(crate) ledger: LedgerReport,
     pub(crate) streams: Vec<StreamReport>,
     /// Streams over those that are told of; their verdicts count.
     pub(crate) more_streams: u64,
     pub(crate) clock: WallClockReport,
-    pub(crate) hops: Vec<HopReport>,
+    pub(crate) hops: Vec<StageReport>,
+    /// The way from capture through the stages.
+    pub(crate) waterfall: Vec<Step>,
 }
 
 #[derive(Debug, Serialize)]
@@ -95,7 +96,7 @@ pub(crate) struct StreamReport {
     /// Samples that follow in number and not in time.
     pub(crate) backwards: u64,
     pub(crate) losses: Vec<LossReport>,
-    pub(crate) gaps: Vec<GapReport>,
+    pub(crate) gaps: Vec<PlacedGap>,
     /// Gaps over those listed.
     pub(crate) more_gaps: u64,
     /// Null for less than two samples.
@@ -107,175 +108,13 @@ pub(crate) struct StreamReport {
     pub(crate) over_time: Option<OverTimeReport>,
 }
 
+/// A gap, with its place for people.
 #[derive(Debug, Serialize)]
-pub(crate) struct LossReport {
-    pub(crate) samples: u64,
-    pub(crate) places: u64,
-    pub(crate) reason: &'static str,
-    pub(crate) stage: String,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct GapReport {
-    pub(crate) first_sample: u64,
-    /// Null if unknown.
-    pub(crate) count: Option<u64>,
-    pub(crate) reason: &'static str,
-    pub(crate) stage: String,
-    pub(crate) detail: String,
-    /// Between these capture times, as far as they are known.
-    pub(crate) from_ns: Option<i64>,
-    pub(crate) to_ns: Option<i64>,
-    /// Its place for people: seconds from the stream's first sample.
+pub(crate) struct PlacedGap {
+    #[serde(flatten)]
+    pub(crate) gap: GapReport,
+    /// From the stream's first sample.
     pub(crate) at_seconds: f64,
-}
-
-/// Figures of the intervals between samples in the order they came.
-#[derive(Debug, Serialize)]
-pub(crate) struct IntervalReport {
-    pub(crate) count: u64,
-    /// Whether the percentiles are those of all intervals. If not, each may be off by
-    /// `percentile_error`, a share of it; the other figures are exact always.
-    pub(crate) exact: bool,
-    pub(crate) percentile_error: f64,
-    pub(crate) mean_ns: f64,
-    /// Of the population, as numpy's default.
-    pub(crate) deviation_ns: f64,
-    pub(crate) min_ns: i64,
-    pub(crate) p0_1_ns: f64,
-    pub(crate) p1_ns: f64,
-    pub(crate) p5_ns: f64,
-    pub(crate) p50_ns: f64,
-    pub(crate) p95_ns: f64,
-    pub(crate) p99_ns: f64,
-    pub(crate) p99_9_ns: f64,
-    pub(crate) max_ns: i64,
-    /// RFC 3550 interarrival jitter after the last sample, and its highest.
-    pub(crate) rfc3550_ns: f64,
-    pub(crate) rfc3550_max_ns: f64,
-    /// What it compares arrivals with: `device-clock`, or the `usual-pace`.
-    pub(crate) rfc3550_against: &'static str,
-    /// The pace: the time without pauses, by how far the samples' numbers went in it.
-    pub(crate) usual_ns: f64,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct LongestReport {
-    pub(crate) ns: i64,
-    /// The sample that ended it.
-    pub(crate) before_sample: u64,
-    pub(crate) time_ns: i64,
-    pub(crate) at_seconds: f64,
-}
-
-/// Runs of intervals below a tenth of the usual one.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct BurstReport {
-    pub(crate) below_ns: i64,
-    pub(crate) count: u64,
-    pub(crate) samples: u64,
-    /// Of all samples.
-    pub(crate) share: f64,
-    pub(crate) longest_samples: u64,
-    pub(crate) longest_first_sample: Option<u64>,
-    pub(crate) longest_at_seconds: Option<f64>,
-    /// Samples of a burst that the stream begins with.
-    pub(crate) at_start: u64,
-}
-
-/// The device's clock against the host's: the line below all samples.
-#[derive(Debug, Serialize)]
-pub(crate) struct ClockReport {
-    /// How much faster the device's clock runs; null if its rate is not stated, or too
-    /// little came.
-    pub(crate) drift_ppm: Option<f64>,
-    /// How far that may be off.
-    pub(crate) drift_error_ppm: Option<f64>,
-    /// Ticks for each second of the host.
-    pub(crate) ticks_hz: Option<f64>,
-    /// Delays above the line, of up to 16384 samples at even distances.
-    pub(crate) delay_p50_ns: Option<f64>,
-    pub(crate) delay_p99_ns: Option<f64>,
-    pub(crate) delay_max_ns: Option<f64>,
-    pub(crate) restarts: u64,
-    pub(crate) jumps: u64,
-    pub(crate) wraps: u64,
-    /// The figures above are of the longest of these; a restart begins another.
-    pub(crate) runs: Vec<RunReport>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct RunReport {
-    pub(crate) samples: u64,
-    pub(crate) from_ns: i64,
-    pub(crate) to_ns: i64,
-    pub(crate) drift_ppm: Option<f64>,
-    pub(crate) delay_p50_ns: f64,
-    pub(crate) delay_p99_ns: f64,
-}
-
-/// Equal parts of a range, and what lies outside.
-#[derive(Debug, Serialize)]
-pub(crate) struct BarsReport {
-    pub(crate) from_ns: f64,
-    pub(crate) to_ns: f64,
-    pub(crate) below: u64,
-    pub(crate) above: u64,
-    pub(crate) counts: Vec<u64>,
-}
-
-/// Parts of `width_ns` from the stream's first sample on; null where no interval ended.
-#[derive(Debug, Serialize)]
-pub(crate) struct OverTimeReport {
-    pub(crate) width_ns: u64,
-    pub(crate) count: Vec<u64>,
-    pub(crate) min_ns: Vec<Option<i64>>,
-    /// In a part of more than 4096 intervals, of that many at even distances. Null throughout
-    /// where intervals were counted and not kept.
-    pub(crate) median_ns: Vec<Option<i64>>,
-    pub(crate) mean_ns: Vec<Option<f64>>,
-    pub(crate) max_ns: Vec<Option<i64>>,
-}
-
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct WallClockReport {
-    pub(crate) readings: u64,
-    /// Against the monotonic clock, without its steps.
-    pub(crate) drift_ppm: Option<f64>,
-    pub(crate) kernel_error_ns: Option<i64>,
-    pub(crate) unsynchronised: bool,
-    pub(crate) step_count: u64,
-    pub(crate) largest_step_ns: i64,
-    pub(crate) steps: Vec<StepReport>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct StepReport {
-    pub(crate) ns: i64,
-    /// Monotonic times of the readings before and after it.
-    pub(crate) after_ns: i64,
-    pub(crate) before_ns: i64,
-}
-
-/// What a stage's STATS sum up to.
-#[derive(Debug, Serialize)]
-pub(crate) struct HopReport {
-    pub(crate) index: u32,
-    pub(crate) stage: String,
-    pub(crate) samples_in: u64,
-    pub(crate) samples_out: u64,
-    pub(crate) dropped: u64,
-    pub(crate) deepest_queue_bytes: u64,
-    /// From the stage before writing to this one reading, to 12.5 %.
-    pub(crate) latency_p50_ns: Option<u64>,
-    pub(crate) latency_p99_ns: Option<u64>,
-    pub(crate) latency_max_ns: Option<u64>,
-    /// Lower edge of each eighth of an octave in which any was, and how many.
-    pub(crate) latency: Vec<(u64, u64)>,
-    pub(crate) rss_bytes: u64,
-    pub(crate) cpu_ns: u64,
-    /// Of one core, from its first STATS to its last.
-    pub(crate) cpu_share: Option<f64>,
 }
 
 impl SessionReport {
@@ -290,8 +129,13 @@ impl SessionReport {
             .map(|(number, view)| StreamReport::new(*number, view, limits))
             .collect();
         let session = view.session.unwrap_or_default();
+        let hops = view.stages.reports();
+        let ledgers = view.streams.iter().filter(|(number, _)| **number != 0);
+        let ledgers = ledgers.map(|(number, view)| (view.name(*number), &view.ledger));
         let known = !session.uuid.is_empty();
         let broke_off = ended.broke_off.or(view.broke_off);
+        let ledger =
+            LedgerReport::new(ledgers, &session.stages, &hops, broke_off.is_some());
         let mut report = SessionReport {
             session: format!("{:08x}", view.tag),
             verdict: Verdict::Good,
@@ -306,14 +150,12 @@ impl SessionReport {
             end: broke_off.is_none().then_some(ended.reason),
             broke_off,
             events: view.events,
+            ledger,
             streams,
             more_streams: 0,
             clock: WallClockReport::new(view.wall_clock),
-            hops: view
-                .stages
-                .iter()
-                .map(|(index, stage, view)| HopReport::new(index, stage, view))
-                .collect(),
+            waterfall: waterfall::steps(&hops),
+            hops,
         };
         report.findings = verdict::of_session(&report, limits);
         let streams = report.streams.iter().map(|stream| stream.verdict);
@@ -352,12 +194,6 @@ impl StreamReport {
         let last_time = view.first_time.wrapping_add(span);
         let mean = view.intervals.moments.mean().filter(|mean| *mean > 0.0);
         let at = |time: i64| time.saturating_sub(view.first_time) as f64 / 1e9;
-        let losses = ledger.losses().iter().map(|loss| LossReport {
-            samples: loss.samples,
-            places: loss.places,
-            reason: loss.reason.name(),
-            stage: loss.stage.clone(),
-        });
         let (intervals, bars) = IntervalReport::new(view).unzip();
         let usual = intervals.as_ref().map_or(0.0, |intervals| intervals.usual_ns);
         let mut report = StreamReport {
@@ -380,8 +216,8 @@ impl StreamReport {
             duplicates: ledger.duplicates(),
             reordered: ledger.reordered(),
             backwards: view.backwards,
-            losses: losses.collect(),
-            gaps: view.gaps.iter().map(|place| GapReport::new(place, at)).collect(),
+            losses: LossReport::of_stream(ledger),
+            gaps: view.gaps.iter().map(|place| PlacedGap::new(place, at)).collect(),
             more_gaps: view.more_gaps,
             longest: view.longest.iter().map(|l| LongestReport::new(l, at)).collect(),
             bursts: BurstReport::new(view, usual),
@@ -400,202 +236,10 @@ impl StreamReport {
     }
 }
 
-impl GapReport {
-    fn new(place: &Place, at: impl Fn(i64) -> f64) -> GapReport {
-        let gap = &place.gap;
-        let time = gap.from.unwrap_or(place.time);
-        GapReport {
-            first_sample: gap.first,
-            count: gap.count,
-            reason: gap.reason.name(),
-            stage: gap.stage.clone(),
-            detail: gap.detail.clone(),
-            from_ns: gap.from,
-            to_ns: gap.to,
-            at_seconds: at(time),
-        }
-    }
-}
-
-impl LongestReport {
-    fn new(longest: &Longest, at: impl Fn(i64) -> f64) -> LongestReport {
-        let Longest { ns, seq, time } = *longest;
-        LongestReport { ns, before_sample: seq, time_ns: time, at_seconds: at(time) }
-    }
-}
-
-impl IntervalReport {
-    /// The figures, and the histogram that comes with them.
-    fn new(view: &StreamView) -> Option<(IntervalReport, Bars)> {
-        let all = &view.intervals;
-        let (min_ns, max_ns) = all.moments.range?;
-        // A bucket's middle may lie beyond the longest of it.
-        let within = |ns: f64| ns.clamp(min_ns as f64, max_ns as f64);
-        let percentiles = all.percentiles()?.map(within);
-        let [p0_1_ns, p1_ns, p5_ns, p50_ns, p95_ns, p99_ns, p99_9_ns] = percentiles;
-        let usual_ns = all.usual(percentiles[MEDIAN]);
-        let bars = bars([p0_1_ns, p99_9_ns], [min_ns as f64, max_ns as f64]);
-        let (paced, bars) = all.jitter_and_bars(usual_ns, bars);
-        let device = view.clock.as_ref().map(|clock| &clock.rfc3550);
-        let (jitter, rfc3550_against) = match device.filter(|jitter| jitter.n > 0) {
-            Some(jitter) => (jitter.clone(), "device-clock"),
-            None => (paced, "usual-pace"),
-        };
-        let exact = all.exact().is_some();
-        let figures = IntervalReport {
-            count: all.moments.n,
-            exact,
-            percentile_error: if exact { 0.0 } else { coarse::ERROR },
-            mean_ns: all.moments.mean()?,
-            deviation_ns: all.moments.deviation()?,
-            min_ns,
-            p0_1_ns,
-            p1_ns,
-            p5_ns,
-            p50_ns,
-            p95_ns,
-            p99_ns,
-            p99_9_ns,
-            max_ns,
-            rfc3550_ns: jitter.last,
-            rfc3550_max_ns: jitter.highest,
-            rfc3550_against,
-            usual_ns,
-        };
-        Some((figures, bars))
-    }
-}
-
-/// From the 0.1st to the 99.9th percentile and a little more, but not beyond what there is.
-fn bars([low, high]: [f64; 2], [min, max]: [f64; 2]) -> Bars {
-    let margin = (high - low) * 0.05;
-    let (from, to) = ((low - margin).floor().max(min), (high + margin).ceil().min(max));
-    if to - from >= BARS as f64 {
-        return Bars::new(from, to, BARS);
-    }
-    let from = (from + to) / 2.0 - BARS as f64 / 2.0;
-    Bars::new(from, from + BARS as f64, BARS)
-}
-
-impl BurstReport {
-    fn new(view: &StreamView, usual: f64) -> BurstReport {
-        let bursts = view.intervals.bursts(usual);
-        let longest = Some(bursts.longest).filter(|burst| burst.samples > 0);
-        let first = view.ledger.first().unwrap_or_default();
-        BurstReport {
-            below_ns: bursts.below,
-            count: bursts.count,
-            samples: bursts.samples,
-            share: bursts.samples as f64 / view.arrived.max(1) as f64,
-            longest_samples: bursts.longest.samples,
-            longest_first_sample: longest
-                .map(|burst| first.saturating_add_signed(burst.number)),
-            longest_at_seconds: longest.map(|burst| burst.time as f64 / 1e9),
-            at_start: bursts.at_start,
-        }
-    }
-}
-
-impl ClockReport {
-    fn new(view: &ClockView) -> ClockReport {
-        let line = view.longest();
-        let ppm = |line: &Line| view.stated.then(|| line.ppm());
-        ClockReport {
-            drift_ppm: line.and_then(ppm),
-            drift_error_ppm: line.filter(|_| view.stated).map(|line| line.error_ppm),
-            ticks_hz: line.map(|line| 1e9 / (view.tick * line.slope)),
-            delay_p50_ns: line.map(|line| line.p50),
-            delay_p99_ns: line.map(|line| line.p99),
-            delay_max_ns: line.map(|line| line.max),
-            restarts: view.restarts,
-            jumps: view.jumps,
-            wraps: view.wraps,
-            runs: view
-                .runs
-                .iter()
-                .map(|line| RunReport {
-                    samples: line.samples,
-                    from_ns: line.from,
-                    to_ns: line.to,
-                    drift_ppm: ppm(line),
-                    delay_p50_ns: line.p50,
-                    delay_p99_ns: line.p99,
-                })
-                .collect(),
-        }
-    }
-}
-
-impl BarsReport {
-    fn new(bars: Bars) -> BarsReport {
-        let (from_ns, to_ns) = (bars.from, bars.to);
-        let (below, counts, above) = bars.into_counts();
-        BarsReport { from_ns, to_ns, below, above, counts }
-    }
-}
-
-impl OverTimeReport {
-    fn new(mut envelope: Envelope, all: &Intervals) -> OverTimeReport {
-        // Parts that are mostly empty show nothing that fewer do not.
-        envelope.join_to(all.moments.n);
-        let bins = &envelope.bins;
-        let median_ns = match all.exact() {
-            Some(exact) => envelope.medians(exact),
-            None => vec![None; bins.len()],
-        };
-        let used = bins.iter().map(|bin| Some(*bin).filter(|bin| bin.count > 0));
-        OverTimeReport {
-            width_ns: envelope.width,
-            count: bins.iter().map(|bin| bin.count).collect(),
-            min_ns: used.clone().map(|bin| Some(bin?.min)).collect(),
-            median_ns,
-            mean_ns: used.clone().map(|bin| Some(bin?.sum / bin?.count as f64)).collect(),
-            max_ns: used.map(|bin| Some(bin?.max)).collect(),
-        }
-    }
-}
-
-impl WallClockReport {
-    fn new(clock: WallClock) -> WallClockReport {
-        WallClockReport {
-            readings: clock.readings,
-            drift_ppm: clock.drift_ppm(),
-            kernel_error_ns: clock.error,
-            unsynchronised: clock.unsynchronised,
-            step_count: clock.steps.len() as u64 + clock.more_steps,
-            largest_step_ns: clock.largest,
-            steps: clock
-                .steps
-                .iter()
-                .map(|step| StepReport {
-                    ns: step.ns,
-                    after_ns: step.after,
-                    before_ns: step.before,
-                })
-                .collect(),
-        }
-    }
-}
-
-impl HopReport {
-    fn new(index: u32, stage: &str, view: &StageSum) -> HopReport {
-        let quantile = |share| Histogram::quantile(&view.hop, share);
-        let seconds = view.span.map_or(0, |(from, to)| to.saturating_sub(from));
-        let edge = |(bucket, n): (u16, u64)| (lower_edge(usize::from(bucket)), n);
-        HopReport {
-            index,
-            stage: stage.into(),
-            samples_in: view.samples_in,
-            samples_out: view.samples_out,
-            dropped: view.dropped,
-            deepest_queue_bytes: view.queue,
-            latency_p50_ns: quantile(0.5),
-            latency_p99_ns: quantile(0.99),
-            latency_max_ns: quantile(1.0),
-            latency: view.hop.pairs().into_iter().map(edge).collect(),
-            rss_bytes: view.rss,
-            cpu_ns: view.cpu,
-            cpu_share: (seconds > 0).then(|| view.cpu as f64 / seconds as f64),
-        }
+impl PlacedGap {
+    fn new(place: &Place, at: impl Fn(i64) -> f64) -> PlacedGap {
+        let gap = GapReport::new(&place.gap);
+        let at_seconds = at(place.gap.from.unwrap_or(place.time));
+        PlacedGap { gap, at_seconds }
     }
 }

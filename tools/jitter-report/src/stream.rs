@@ -208,13 +208,11 @@ impl StreamView {
     /// Takes a GAP, in its place among the samples.
     pub(crate) fn take_gap(&mut self, gap: Gap, time: i64) {
         let booked = |ledger: &StreamLedger| (ledger.lost(), ledger.unknown());
-        let time = self.ledger.last_time().unwrap_or(time);
+        let last = self.ledger.last_time();
+        let time = last.unwrap_or(time);
         let before = booked(&self.ledger);
         if let Some(hole) = self.ledger.gap(&gap) {
-            let count = Some(hole.end - hole.start);
-            let unsaid = Gap { first: hole.start, count, ..gap.clone() };
-            self.ledger.explain(&unsaid);
-            self.note_gap(unsaid, time);
+            self.explain(hole, last, gap.from);
         }
         // GAPs may be repeated; what is booked already has its place.
         if booked(&self.ledger) != before {

@@ -5,11 +5,15 @@
 
 use std::fmt::Write as _;
 
+use libframe::stages::StageReport;
+
 use crate::axis::{Axis, clock};
+use crate::figures::{BarsReport, OverTimeReport};
 use crate::html::escape;
-use crate::report::{BarsReport, HopReport, OverTimeReport, SessionReport, StreamReport};
+use crate::report::{SessionReport, StreamReport};
 use crate::text::stamp;
 use crate::units::{count, duration};
+use crate::waterfall::{self, Step};
 
 const WIDTH: f64 = 400.0;
 const LEFT: f64 = 58.0;
@@ -249,18 +253,18 @@ pub(crate) fn gaps(stream: &StreamReport, session: &SessionReport) -> String {
     for y in [upper + 9.0, lower + 9.0] {
         drawing.line("grid", (LEFT, y), (RIGHT, y));
     }
-    for gap in &stream.gaps {
-        let from = axis.place(gap.at_seconds);
+    for placed in &stream.gaps {
+        let (gap, at_seconds) = (&placed.gap, placed.at_seconds);
+        let from = axis.place(at_seconds);
         let seconds =
             gap.from_ns.zip(gap.to_ns).map_or(0, |(from, to)| to.saturating_sub(from));
-        let to = axis.place(gap.at_seconds + seconds as f64 / 1e9);
+        let to = axis.place(at_seconds + seconds as f64 / 1e9);
         let n = gap.count.map_or("an unknown number".into(), count);
         let title = format!(
-            "{n} lost from sample {} at {}: {}, by {}",
+            "{n} lost from sample {} at {}: {}",
             count(gap.first_sample),
-            when(gap.at_seconds),
-            gap.reason,
-            gap.stage
+            when(at_seconds),
+            gap.who()
         );
         drawing.rect("loss", (from, upper), ((to - from).max(1.5), 18.0), &title);
     }
@@ -282,9 +286,44 @@ pub(crate) fn gaps(stream: &StreamReport, session: &SessionReport) -> String {
     drawing.finish()
 }
 
+/// The way from capture through the stages: a bar for each step, which begins where the one
+/// before ends, and a line to where 99 % are through.
+pub(crate) fn waterfall(steps: &[Step]) -> String {
+    const ROW: f64 = 34.0;
+    const EDGE: f64 = 10.0;
+    let height = TOP + ROW * steps.len() as f64 + 26.0;
+    let mut drawing = Drawing::new(height, "Waterfall of delays from capture");
+    let to = waterfall::reach(steps) as f64;
+    let axis = Axis { from: 0.0, to, start: EDGE, end: RIGHT };
+    for (row, step) in steps.iter().enumerate() {
+        let top = TOP + ROW * row as f64;
+        let words = step.words("→");
+        let usual = duration(step.length() as f64);
+        let late = step.p99_ns.map(|ns| duration(ns as f64));
+        let after = late.clone().map(|late| format!(", 99 % within {late}"));
+        drawing.words("start", (EDGE, top + 11.0), &format!("{words}: {usual}"));
+        drawing.words("end", (RIGHT, top + 11.0), &late.unwrap_or_default());
+        let (from, end) =
+            (axis.place(step.from_ns as f64), axis.place(step.to_ns as f64));
+        let middle = top + 21.0;
+        if let Some(late) = step.p99_ns.map(|ns| axis.place(ns as f64)) {
+            drawing.line("axis", (end, middle), (late, middle));
+            drawing.line("axis", (late, middle - 4.0), (late, middle + 4.0));
+        }
+        let class = if step.step == "held" { "held" } else { "bar" };
+        let begin = duration(step.from_ns as f64);
+        let title =
+            format!("{words}: {usual} from {begin} on{}", after.unwrap_or_default());
+        drawing.rect(class, (from, top + 15.0), ((end - from).max(1.5), 12.0), &title);
+    }
+    let ticks = axis.ticks(4).into_iter().map(|ns| (ns, duration(ns)));
+    drawing.columns(&axis, &ticks.collect::<Vec<_>>());
+    drawing.finish()
+}
+
 /// How long records took to each stage, from one microsecond to the longest, tenfold from
 /// line to line.
-pub(crate) fn latencies(hops: &[HopReport]) -> String {
+pub(crate) fn latencies(hops: &[StageReport]) -> String {
     const ROW: f64 = 34.0;
     let height = TOP + ROW * hops.len() as f64 + 26.0;
     let mut drawing = Drawing::new(height, "Latency of each stage");

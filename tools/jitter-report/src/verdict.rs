@@ -243,6 +243,10 @@ pub(crate) fn of_session(session: &SessionReport, limits: &Limits) -> Vec<Findin
         let text = format!("broken off: no END after {stage}");
         findings.push(failure("broke-off", 1.0, 0.0, text));
     }
+    if let Some(what) = session.ledger.objection() {
+        let n = session.ledger.unexplained as f64;
+        findings.push(failure("unexplained", n, 0.0, what));
+    }
     for rate in &limits.rates {
         let wanted =
             |name: &str| rate.stream.as_deref().is_none_or(|asked| asked == name);

@@ -13,7 +13,7 @@ use libframe::payload::{Gap, Payload as _, Session};
 use libframe::schema::Stream;
 use libframe::timeline::{Timeline, stream_offset};
 use libframe::tool::{
-    self, Ended, Filter, Instant, Output, Patterns, Thinning, TimeRange,
+    self, Ended, Filter, Instant, Output, Patterns, Plan as Planned, Thinning, TimeRange,
 };
 use libframe::wire::{Header, Kind, Record};
 
@@ -31,7 +31,7 @@ const EXAMPLES: &str = "Examples:
 /// Without options everything passes. Several options must all hold; several values of
 /// one option are alternatives. What is left out is not lost: streams keep their numbers,
 /// and with --every the numbering is that of the samples kept.
-#[derive(Parser)]
+#[derive(Clone, Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Args {
     /// Keep streams of this name, pattern ('cam*') or number; may be repeated
@@ -99,6 +99,11 @@ fn main() -> ExitCode {
 
 impl Filter for Pick {
     type Args = Args;
+
+    fn plan(args: &Args, plan: &mut Planned) -> Result<()> {
+        // Before its time begins, it would say nothing of a stream.
+        plan.send_through(Pick::open(Args { start: None, end: None, ..args.clone() })?)
+    }
 
     fn open(args: Args) -> Result<Pick> {
         for medium in &args.media {

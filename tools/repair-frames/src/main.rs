@@ -12,7 +12,7 @@ use clap::Parser;
 use libframe::catalog::Catalog;
 use libframe::decoder::{Cause, Damage};
 use libframe::payload::{Gap, Payload as _};
-use libframe::tool::{self, Account, Ended, Filter, Output, Voice};
+use libframe::tool::{self, Account, Ended, Filter, Need, Output, Plan, Voice};
 use libframe::wire::{Kind, Record};
 use serde_json::{Value, json};
 
@@ -62,6 +62,11 @@ fn main() -> ExitCode {
 
 impl Filter for Repair {
     type Args = Args;
+
+    fn plan(args: &Args, plan: &mut Plan) -> Result<()> {
+        args.report.iter().for_each(|path| plan.needs(Need::new_file(path, false)));
+        Ok(())
+    }
 
     fn open(args: Args) -> Result<Repair> {
         let report = match args.report {

@@ -13,7 +13,8 @@ use clap::Parser;
 use libframe::catalog::Catalog;
 use libframe::clock::Clock;
 use libframe::tool::{
-    self, Account, Filter, Instant, Origin, Output, Patterns, TimeRange, Voice,
+    self, Account, Filter, Instant, Need, Origin, Output, Patterns, Plan as Planned,
+    TimeRange, Voice,
 };
 use libframe::wire::{Header, Kind, Record};
 use libframe_record::Recording;
@@ -85,6 +86,13 @@ fn main() -> ExitCode {
 
 impl Filter for Replay {
     type Args = Args;
+
+    fn plan(args: &Args, plan: &mut Planned) -> Result<()> {
+        args.files.iter().for_each(|path| plan.needs(Need::file(path)));
+        plan.output = None;
+        plan.notes.push("what comes is what the recordings hold".into());
+        Ok(())
+    }
 
     fn origin(args: &Args) -> Result<Origin> {
         let range = TimeRange::new(args.start, args.end);

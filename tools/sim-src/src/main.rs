@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use libframe::clock::SECOND;
-use libframe::tool::{self, Feed, Planned};
+use libframe::tool::{self, Feed, Plan, Planned, Source};
 
 use crate::fault::Fault;
 use crate::rig::{Next, Pace, Rig};
@@ -62,28 +62,56 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    tool::source(run)
+    tool::source::<SimSrc>()
 }
 
-fn run(args: Args, feed: &mut Feed) -> Result<()> {
-    let specs =
-        if args.streams.is_empty() { vec![Spec::default()] } else { args.streams };
-    let pace = if args.rate == Some(Rate::Max) { Pace::Free } else { Pace::Real };
-    let defaults = Defaults { rate: args.rate, channels: args.channels };
-    let mut rig = Rig::open(specs, &defaults, args.seed, args.faults, pace, feed)?;
-    rig.plan(args.events);
-    while feed.is_running() {
-        let Some((next, due)) = rig.next_due() else { break };
-        if pace == Pace::Real && due > feed.clock().now() + SLACK {
-            // Looks up each second, to notice the end of --duration in a slow stream.
-            let wake = due.min(feed.clock().now() + SECOND);
-            feed.wait(None, Some(wake))?;
-            continue;
+struct SimSrc;
+
+impl Source for SimSrc {
+    type Args = Args;
+
+    fn plan(args: &Args, plan: &mut Plan) -> Result<()> {
+        plan.output = Some(rig::flows(&args.specs(), &args.defaults(), args.seed));
+        if args.pace() == Pace::Free {
+            plan.notes.push("--rate max: as fast as the stages after it read".into());
         }
-        match next {
-            Next::Record(stream) => rig.send(stream, feed)?,
-            Next::Event(event) => rig.send_event(event, feed)?,
+        Ok(())
+    }
+
+    fn run(args: Args, feed: &mut Feed) -> Result<()> {
+        let (specs, defaults, pace) = (args.specs(), args.defaults(), args.pace());
+        let mut rig = Rig::open(specs, &defaults, args.seed, args.faults, pace, feed)?;
+        rig.plan(args.events);
+        while feed.is_running() {
+            let Some((next, due)) = rig.next_due() else { break };
+            if pace == Pace::Real && due > feed.clock().now() + SLACK {
+                // Looks up each second, to notice the end of --duration in a slow stream.
+                let wake = due.min(feed.clock().now() + SECOND);
+                feed.wait(None, Some(wake))?;
+                continue;
+            }
+            match next {
+                Next::Record(stream) => rig.send(stream, feed)?,
+                Next::Event(event) => rig.send_event(event, feed)?,
+            }
+        }
+        rig.finish(feed)
+    }
+}
+
+impl Args {
+    fn specs(&self) -> Vec<Spec> {
+        match self.streams.is_empty() {
+            true => vec![Spec::default()],
+            false => self.streams.clone(),
         }
     }
-    rig.finish(feed)
+
+    fn defaults(&self) -> Defaults {
+        Defaults { rate: self.rate, channels: self.channels }
+    }
+
+    fn pace(&self) -> Pace {
+        if self.rate == Some(Rate::Max) { Pace::Free } else { Pace::Real }
+    }
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use libframe::batch::{Builder, Sample};
 use libframe::clock::SECOND;
 use libframe::payload::Reason;
-use libframe::tool::{Feed, Planned, Raw, Usage};
+use libframe::tool::{Feed, Flow, Planned, Raw, Usage};
 use libframe::wire::{FLAG_DEVICE_TIME, Header, Kind, MAX_PAYLOAD};
 
 use crate::fault::{Fault, Faults};
@@ -249,33 +249,58 @@ impl Simulated {
         name: String,
         feed: &mut Feed,
     ) -> Result<Simulated> {
-        let default = match defaults.rate {
-            Some(Rate::Hz(rate)) => rate,
-            _ => spec.device.rate(),
-        };
-        let rate = spec.rate.unwrap_or(default);
-        let channels =
-            spec.channels.or(defaults.channels).unwrap_or(spec.device.channels());
+        let (rate, block) = pace_of(spec, defaults);
+        let channels = channels_of(spec, defaults);
         let signal = Signal::new(spec, channels, rate, seed, place as u64);
         let description = signal.describe(name, rate);
         let ticks = signal.device_clock(rate).map(|clock| clock.rate);
         let number = feed.open(&description)?;
-        // An amplifier sends blocks of about 10 ms; the others send each sample.
-        let usual =
-            if spec.device == Device::Ephys { (rate / 100.0).max(1.0) as u64 } else { 1 };
         Ok(Simulated {
             number,
             signal,
             rate,
             period: SECOND as f64 / rate,
             ticks,
-            block: spec.block.map_or(usual, u64::from),
+            block,
             builder: Builder::new(description.sample_size().is_some()),
             record: 0,
             overtaken: None,
             done: false,
         })
     }
+}
+
+/// Samples a second of a stream, and how many of them are in a record.
+fn pace_of(spec: &Spec, defaults: &Defaults) -> (f64, u64) {
+    let default = match defaults.rate {
+        Some(Rate::Hz(rate)) => rate,
+        _ => spec.device.rate(),
+    };
+    let rate = spec.rate.unwrap_or(default);
+    // An amplifier sends blocks of about 10 ms; the others send each sample.
+    let usual =
+        if spec.device == Device::Ephys { (rate / 100.0).max(1.0) as u64 } else { 1 };
+    (rate, spec.block.map_or(usual, u64::from))
+}
+
+fn channels_of(spec: &Spec, defaults: &Defaults) -> u32 {
+    spec.channels.or(defaults.channels).unwrap_or(spec.device.channels())
+}
+
+/// The streams as they would be, for a plan.
+pub(crate) fn flows(specs: &[Spec], defaults: &Defaults, seed: u64) -> Vec<Flow> {
+    let flow = |(place, spec): (usize, &Spec)| {
+        let (rate, block) = pace_of(spec, defaults);
+        let channels = channels_of(spec, defaults);
+        let mut signal = Signal::new(spec, channels, rate, seed, place as u64);
+        let flow = Flow::new(signal.describe(name_of(place, spec, specs), rate));
+        // Pictures differ a little; the first one tells how large they are.
+        let mut sample = Vec::new();
+        let made = signal.sample(0, &mut sample).ok().map(|()| sample.len() as f64);
+        let batch = block as f64;
+        Flow { size: flow.size.or(made), batch, ..flow }
+    };
+    specs.iter().enumerate().map(flow).collect()
 }
 
 /// The stream's own name, or its device's; of several alike they are numbered.

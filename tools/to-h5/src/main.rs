@@ -14,7 +14,7 @@ use clap::{Parser, ValueEnum};
 use libframe::catalog::Catalog;
 use libframe::clock::Clock;
 use libframe::payload::{Payload as _, Session, Stats};
-use libframe::tool::{self, Account, Ended, Sink, Voice};
+use libframe::tool::{self, Account, Ended, Flow, Need, Plan, Sink, Voice};
 use libframe::wire::{Header, Kind, Record};
 use libframe_record::{Compress, Fsync, Options, Recorder, broken_off};
 
@@ -25,6 +25,14 @@ const EXAMPLES: &str = "Examples:
   sim-src glove -n 500 --rate max | to-h5 session.h5
   sim-src glove camera --duration 1s | to-h5 'session_%Y-%m-%d_%H-%M-%S.h5' --rotate 1h
   sim-src glove --event hit/1s --duration 3s | clip-frames --on hit | to-h5 'clip_%03c.h5'";
+
+/// Bytes beside a sample: its two times and its number.
+const COLUMNS: f64 = 24.0;
+/// What compression leaves of sensors' samples and their times, by experience.
+const COMPRESSED: f64 = 0.5;
+/// What it takes beside its queue: the HDF5 library, what is handed over to its thread and
+/// what is compressed there, and the chunks of a few dozen columns.
+const MEMORY: u64 = 64 << 20;
 
 /// Record to HDF5, so that no crash loses what was recorded.
 ///
@@ -114,6 +122,20 @@ impl Sink for ToH5 {
 
     const STALLS: bool = true;
     const JOINS_SESSION: bool = true;
+
+    fn plan(args: &Args, plan: &mut Plan) -> Result<()> {
+        let path = FileName::new(args.file.clone())?.first()?;
+        plan.needs(Need::new_file(&path, args.force));
+        plan.memory += MEMORY;
+        let (factor, assumption) = match args.compress {
+            Compress::None => (1.0, "not compressed"),
+            _ => (COMPRESSED, "assumed: half of it after compression"),
+        };
+        let row = |flow: &Flow| flow.samples_per_second(COLUMNS);
+        let min_free = args.min_free.unwrap_or(0);
+        plan.writes(&path, min_free, row, (factor, assumption));
+        Ok(())
+    }
 
     fn open(args: Args) -> Result<ToH5> {
         let fsync = match args.fsync {
