@@ -20,7 +20,9 @@ use clap::Parser;
 use libframe::catalog::Catalog;
 use libframe::clock::Clock;
 use libframe::payload::{Payload as _, Stats};
-use libframe::tool::{self, Account, Cues, Ended, Filter, Output, Sink, Usage, Voice};
+use libframe::tool::{
+    self, Account, Cues, Ended, Filter, Output, Plan, Sink, Usage, Voice,
+};
 use libframe::wire::{Header, Kind, Record};
 use signal_hook::consts::SIGUSR2;
 
@@ -109,6 +111,11 @@ struct Args {
 }
 
 impl Args {
+    fn plan(&self, plan: &mut Plan) {
+        plan.memory = plan.memory.saturating_add(self.memory);
+        plan.notes.push("what goes out comes in clips".into());
+    }
+
     fn clipper(&self) -> Result<Clipper> {
         let (pre, post, deadline, hold) = (self.pre, self.post, self.deadline, self.hold);
         let max = self.max_clip.unwrap_or(i64::MAX);
@@ -189,6 +196,11 @@ impl Filter for ClipFrames {
 
     const OPENS_SESSIONS: bool = true;
 
+    fn plan(args: &Args, plan: &mut Plan) -> Result<()> {
+        args.plan(plan);
+        Ok(())
+    }
+
     fn open(args: Args) -> Result<ClipFrames> {
         ClipFrames::open(&args)
     }
@@ -242,6 +254,14 @@ impl Sink for ClipExec {
     type Args = Args;
 
     const JOINS_SESSION: bool = true;
+
+    fn plan(args: &Args, plan: &mut Plan) -> Result<()> {
+        args.plan(plan);
+        let (command, name) = (args.exec.clone().unwrap_or_default(), "clip".into());
+        let (must, queue, overload) = (true, 0, "the stage before waits".into());
+        plan.branches.push(tool::Branch { name, command, must, queue, overload });
+        Ok(())
+    }
 
     fn open(args: Args) -> Result<ClipExec> {
         let line = args.exec.clone().unwrap_or_default();

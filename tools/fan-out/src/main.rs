@@ -22,7 +22,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
 use libframe::payload::Stats;
-use libframe::tool::{self, Ended, Parts, Setting, Splitter};
+use libframe::tool::{self, Ended, Parts, Plan, Setting, Splitter};
 use libframe::wire::{Header, Kind, Record};
 use rustix::process::Signal;
 
@@ -108,6 +108,26 @@ fn main() -> ExitCode {
 
 impl Splitter for FanOut {
     type Args = Args;
+
+    fn plan(args: &Args, plan: &mut Plan) -> Result<()> {
+        let queue = plan.queue.unwrap_or_default();
+        for branch in Branch::all(&args.musts, &args.mays, false) {
+            let overload = match (branch.must, args.drop) {
+                (true, _) => "the stage before waits",
+                (false, Which::Oldest) => "drops the oldest records, told as gaps",
+                (false, Which::Newest) => "drops the newest records, told as gaps",
+            };
+            plan.memory = plan.memory.saturating_add(queue);
+            plan.branches.push(tool::Branch {
+                name: branch.name,
+                command: branch.command.unwrap_or_default(),
+                must: branch.must,
+                queue,
+                overload: overload.into(),
+            });
+        }
+        Ok(())
+    }
 
     fn open(args: Args, setting: Setting) -> Result<FanOut> {
         let stdout = stdout_for_records()?;

@@ -14,7 +14,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use libframe::catalog::Catalog;
-use libframe::tool::{self, Ended, Identity, Inlet, Merge, Output, Usage, Voice};
+use libframe::tool::{
+    self, Ended, Identity, Inlet, Merge, Need, Output, Plan, Usage, Voice,
+};
 use libframe::wire::{Header, Record};
 
 use crate::joined::Joined;
@@ -70,6 +72,18 @@ fn main() -> ExitCode {
 
 impl Merge for MergeFrames {
     type Args = Args;
+
+    fn plan(args: &Args, plan: &mut Plan) -> Result<()> {
+        for path in args.inputs.iter().filter(|path| *path != Path::new("-")) {
+            plan.needs(Need::file(path));
+            // What comes from there is not known.
+            (plan.input, plan.output) = (None, None);
+        }
+        let queues =
+            plan.queue.unwrap_or_default().saturating_mul(args.inputs.len() as u64);
+        plan.memory = plan.memory.saturating_add(queues);
+        Ok(())
+    }
 
     fn inlets(args: &Args) -> Result<Vec<Inlet>> {
         let stdins = args.inputs.iter().filter(|path| *path == Path::new("-")).count();

@@ -11,7 +11,8 @@ use anyhow::Result;
 use clap::Parser;
 use libframe::catalog::Catalog;
 use libframe::tool::{
-    self, Backlog, Filter, Full, Lanes, Limits, Output, Overflow, Queue, Room, Usage,
+    self, Backlog, Filter, Full, Lanes, Limits, Output, Overflow, Plan, Queue, Room,
+    Usage,
 };
 use libframe::wire::Record;
 
@@ -72,6 +73,16 @@ impl Filter for QueueFrames {
     type Args = Args;
 
     const QUEUE: Queue = Queue::Overflow;
+
+    fn plan(args: &Args, plan: &mut Plan) -> Result<()> {
+        let limits = [
+            args.queue_records.map(|n| format!("at most {n} records wait")),
+            args.queue_time.map(|ns| format!("at most {} s wait", ns as f64 / 1e9)),
+            args.spill_max.map(|size| format!("at most {size} bytes are on disk")),
+        ];
+        plan.notes.extend(limits.into_iter().flatten());
+        Ok(())
+    }
 
     fn open(args: Args) -> Result<QueueFrames> {
         Ok(QueueFrames { args })

@@ -15,7 +15,8 @@ use clap::{ArgGroup, Parser};
 use libframe::catalog::Catalog;
 use libframe::payload::{Event, Gap, Payload as _, Value};
 use libframe::tool::{
-    self, Backlog, Ended, Filter, Output, Patterns, Queue, Room, Thinning, Usage, Voice,
+    self, Backlog, Ended, Filter, Output, Patterns, Plan as Planned, Queue, Room,
+    Thinning, Usage, Voice,
 };
 use libframe::wire::{Header, Kind, Record};
 
@@ -112,6 +113,25 @@ impl Filter for Thin {
     type Args = Args;
 
     const QUEUE: Queue = Queue::Size;
+
+    fn plan(args: &Args, plan: &mut Planned) -> Result<()> {
+        let chosen = Patterns::new("--stream", &args.stream)?;
+        let most = if args.adapt { Some(args.ceiling) } else { args.rate };
+        let every = args.every.unwrap_or(1) as f64;
+        let mut number = 0;
+        plan.change(|flow| {
+            number += 1;
+            if chosen.is_empty() || chosen.hold(&flow.stream.name, number) {
+                let rate = flow.stream.rate.map(|rate| rate / every);
+                flow.stream.rate = rate.map(|rate| rate.min(most.unwrap_or(rate)));
+            }
+            true
+        });
+        if args.newest || args.adapt {
+            plan.overload = "passes on fewer samples, numbered anew".into();
+        }
+        Ok(())
+    }
 
     fn open(args: Args) -> Result<Thin> {
         if args.floor > args.ceiling || args.low >= args.high {
