@@ -320,10 +320,19 @@ fn watermarks_are_told_once_each_and_at_once() {
 
 #[test]
 fn no_event_comes_after_its_session_ended() {
-    // A tiny queue is high and low all the time.
+    // What waits at the end is taken at once, ENDs and all, and the queue is low then.
     let input: Vec<u8> = (1..=50).flat_map(|tag| session(tag, &[30], 500)).collect();
-    let run = full_then_read("queue-frames --queue 4KiB | inspect-frames", &input);
-    run.expect(&[0, 0]).expect_silence();
+    let line = "queue-frames --queue 16KiB --overflow drop-oldest -v";
+    let run = full_then_read(line, &input);
+    run.expect(&[3]).expect_stderr(0, "the queue is down to");
+    let mut ended = Vec::new();
+    for (header, _) in run.records() {
+        assert!(!ended.contains(&header.session), "{header:?}");
+        if header.kind == Kind::END {
+            ended.push(header.session);
+        }
+    }
+    assert_eq!(ended.len(), 50);
 }
 
 #[test]

@@ -348,19 +348,23 @@ mod tests {
 
     #[test]
     fn damage_on_disk_is_found_and_not_passed_on() {
-        let (file, mut spilled) = (file(0), Spilled::new(u64::MAX));
-        let payload = vec![1; PIECE];
-        add(&mut spilled, &file, &record(0, &payload));
-        let mut chunk = Chunk::default();
-        for place in [8, 20, 30] {
-            let mut byte = [0];
-            file.file.read_exact_at(&mut byte, place).unwrap();
-            file.file.write_all_at(&[byte[0] ^ 4], place).unwrap();
-            let len = spilled.end;
-            let error = file.read(&mut chunk, 0, len).unwrap_err().to_string();
-            assert!(error.contains("cannot be read again"), "{place}: {error}");
-            file.file.write_all_at(&byte, place).unwrap();
+        // One that fills more than a read, and some that share one.
+        for len in [PIECE, 1000] {
+            let (file, mut spilled) = (file(0), Spilled::new(u64::MAX));
+            while spilled.end == 0 {
+                add(&mut spilled, &file, &record(0, &vec![1; len]));
+            }
+            let mut chunk = Chunk::default();
+            for place in [8, 20, 30] {
+                let mut byte = [0];
+                file.file.read_exact_at(&mut byte, place).unwrap();
+                file.file.write_all_at(&[byte[0] ^ 4], place).unwrap();
+                let error = file.read(&mut chunk, 0, spilled.end).unwrap_err();
+                let error = error.to_string();
+                assert!(error.contains("cannot be read again"), "{place}: {error}");
+                file.file.write_all_at(&byte, place).unwrap();
+            }
+            file.read(&mut chunk, 0, spilled.end).unwrap();
         }
-        file.read(&mut chunk, 0, spilled.end).unwrap();
     }
 }
