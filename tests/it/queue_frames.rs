@@ -381,6 +381,31 @@ fn a_reader_that_goes_away_ends_a_queue_that_is_full() {
 }
 
 #[test]
+fn a_reader_that_is_stopped_for_a_while_misses_nothing() {
+    let line = "sim-src glove --rate 2000 | queue-frames | inspect-frames -f json";
+    let mut started = pipe(line).start();
+    started.until_ready(2).signal(2, Signal::STOP).after(Duration::from_secs(1));
+    started.signal(2, Signal::CONT).signal(0, Signal::TERM);
+    let run = started.wait();
+    run.expect(&[0, 0, 0]).expect_silence();
+    let stages = run.json()["sessions"][0]["stages"].to_string();
+    assert!(stages.contains("queue-frames"), "{stages}");
+}
+
+#[test]
+fn what_a_killed_queue_wrote_is_whole_and_who_broke_off_is_told() {
+    let line = "sim-src glove --rate 2000 | queue-frames | inspect-frames -f json";
+    let mut started = pipe(line).start();
+    started.until_ready(2).after(Duration::from_millis(500)).signal(1, Signal::KILL);
+    let run = started.wait();
+    assert_eq!(run.codes()[1..], [-Signal::KILL.as_raw(), 3], "{}", run.everything());
+    let session = &run.json()["sessions"][0];
+    assert_eq!(session["broke_off"], "queue-frames");
+    assert_eq!(session["streams"][0]["lost"], 0);
+    assert!(session["streams"][0]["samples"].as_u64() > Some(100));
+}
+
+#[test]
 fn a_queue_drains_after_a_signal_and_dies_of_the_second() {
     let input = session(7, &[10_000], 272);
     let mut started = pipe("queue-frames").input_left_open(&input[..]).start();

@@ -266,6 +266,16 @@ fn a_queue_that_is_full_makes_the_stage_before_wait_instead_of_losing() {
 }
 
 #[test]
+fn a_reader_that_goes_away_is_noticed_however_samples_are_chosen() {
+    for how in ["--rate 500", "--newest", "--adapt"] {
+        let line = format!("sim-src --rate 1000 -n 1000000 | thin-frames {how}");
+        let mut started = pipe(&line).start();
+        started.after(Duration::from_millis(300)).close_stdout();
+        started.wait().expect(&[0, 0]).expect_silence();
+    }
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     for options in [
         "",
