@@ -381,6 +381,15 @@ fn a_reader_that_goes_away_ends_a_queue_that_is_full() {
 }
 
 #[test]
+fn what_was_dropped_is_told_although_the_reader_is_gone() {
+    let input = session(7, &[20_000], 272);
+    let line = "queue-frames --queue 256KiB --overflow drop-oldest";
+    let mut started = pipe(line).input_left_open(&input[..]).start();
+    started.until_fed().close_stdout().close_stdin();
+    started.wait().expect(&[3]).expect_stderr(0, " samples lost");
+}
+
+#[test]
 fn a_reader_that_is_stopped_for_a_while_misses_nothing() {
     let line = "sim-src glove --rate 2000 | queue-frames | inspect-frames -f json";
     let mut started = pipe(line).start();
