@@ -320,10 +320,19 @@ fn watermarks_are_told_once_each_and_at_once() {
 
 #[test]
 fn no_event_comes_after_its_session_ended() {
-    // A tiny queue is high and low all the time.
+    // What waits at the end is taken at once, ENDs and all, and the queue is low then.
     let input: Vec<u8> = (1..=50).flat_map(|tag| session(tag, &[30], 500)).collect();
-    let run = full_then_read("queue-frames --queue 4KiB | inspect-frames", &input);
-    run.expect(&[0, 0]).expect_silence();
+    let line = "queue-frames --queue 16KiB --overflow drop-oldest -v";
+    let run = full_then_read(line, &input);
+    run.expect(&[3]).expect_stderr(0, "the queue is down to");
+    let mut ended = Vec::new();
+    for (header, _) in run.records() {
+        assert!(!ended.contains(&header.session), "{header:?}");
+        if header.kind == Kind::END {
+            ended.push(header.session);
+        }
+    }
+    assert_eq!(ended.len(), 50);
 }
 
 #[test]
@@ -369,6 +378,40 @@ fn a_reader_that_goes_away_ends_a_queue_that_is_full() {
         started.close_stdout();
         started.wait().expect(&[0, 0]).expect_silence();
     }
+}
+
+#[test]
+fn what_was_dropped_is_told_although_the_reader_is_gone() {
+    let input = session(7, &[20_000], 272);
+    let line = "queue-frames --queue 256KiB --overflow drop-oldest";
+    let mut started = pipe(line).input_left_open(&input[..]).start();
+    started.until_fed().close_stdout().close_stdin();
+    started.wait().expect(&[3]).expect_stderr(0, " samples lost");
+}
+
+#[test]
+fn a_reader_that_is_stopped_for_a_while_misses_nothing() {
+    let line = "sim-src glove --rate 2000 | queue-frames | inspect-frames -f json";
+    let mut started = pipe(line).start();
+    started.until_ready(2).signal(2, Signal::STOP).after(Duration::from_secs(1));
+    started.signal(2, Signal::CONT).signal(0, Signal::TERM);
+    let run = started.wait();
+    run.expect(&[0, 0, 0]).expect_silence();
+    let stages = run.json()["sessions"][0]["stages"].to_string();
+    assert!(stages.contains("queue-frames"), "{stages}");
+}
+
+#[test]
+fn what_a_killed_queue_wrote_is_whole_and_who_broke_off_is_told() {
+    let line = "sim-src glove --rate 2000 | queue-frames | inspect-frames -f json";
+    let mut started = pipe(line).start();
+    started.until_ready(2).after(Duration::from_millis(500)).signal(1, Signal::KILL);
+    let run = started.wait();
+    assert_eq!(run.codes()[1..], [-Signal::KILL.as_raw(), 3], "{}", run.everything());
+    let session = &run.json()["sessions"][0];
+    assert_eq!(session["broke_off"], "queue-frames");
+    assert_eq!(session["streams"][0]["lost"], 0);
+    assert!(session["streams"][0]["samples"].as_u64() > Some(100));
 }
 
 #[test]

@@ -227,6 +227,8 @@ fn the_rate_falls_by_steps_while_nobody_reads_and_rises_again() {
     let run = started.wait();
     run.expect(&[0, 0]);
     let events = run.of_kind(&[Kind::EVENT]);
+    // What lies in the pipe counts: the first step does not wait until that is full.
+    assert!(events[0].0.seq < 400, "{}", events[0].0.seq);
     let rate = |(header, payload): &(Header, Vec<u8>)| {
         let event = Event::from_bytes(payload).unwrap();
         assert_eq!((header.stream, event.label.as_str()), (1, "rate"));
@@ -261,6 +263,16 @@ fn a_queue_that_is_full_makes_the_stage_before_wait_instead_of_losing() {
     assert!(started.is_running(0), "nobody reads");
     let run = started.wait();
     assert_eq!(run.expect(&[0, 0]).samples(), 50_000);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_noticed_however_samples_are_chosen() {
+    for how in ["--rate 500", "--newest", "--adapt"] {
+        let line = format!("sim-src --rate 1000 -n 1000000 | thin-frames {how}");
+        let mut started = pipe(&line).start();
+        started.after(Duration::from_millis(300)).close_stdout();
+        started.wait().expect(&[0, 0]).expect_silence();
+    }
 }
 
 #[test]

@@ -79,6 +79,12 @@ impl Account {
         self.losses = written.losses;
     }
 
+    /// Counts samples that came and were dropped by this stage.
+    pub(super) fn add_dropped(&mut self, samples: u64) {
+        self.samples = self.samples.saturating_sub(samples);
+        self.lost = self.lost.saturating_add(samples);
+    }
+
     pub(super) fn add_damage(&mut self, damage: &Damage) {
         if damage.cause == Cause::Late {
             self.late_bytes += damage.bytes;

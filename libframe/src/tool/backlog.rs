@@ -21,11 +21,6 @@ pub trait Backlog: fmt::Debug + Send + Sync {
     /// waits.
     fn take(&self, chunk: &mut Chunk) -> Result<()>;
 
-    /// Nothing more is at hand: what was gathered on the way in should be ready to be taken.
-    fn flush(&self) -> Result<()> {
-        Ok(())
-    }
-
     /// Bytes that wait.
     fn bytes(&self) -> u64;
 

@@ -183,11 +183,20 @@ fn run<F: Filter>(
     account: &mut Account,
 ) -> Result<F> {
     let mut stage = FilterStage { filter, out, identity: Identity::new(common) };
-    input.run(&mut stage, account)?;
-    if let Some(written) = stage.out.close()? {
-        account.replace_samples(written);
+    let result = input.run(&mut stage, account);
+    let lost = stage.out.lost();
+    match result.and_then(|()| stage.out.close()) {
+        Ok(None) => Ok(stage.filter),
+        Ok(Some(written)) => {
+            account.replace_samples(written);
+            Ok(stage.filter)
+        }
+        Err(err) => {
+            // Not all of it was written, but all of this is lost.
+            account.add_dropped(lost);
+            Err(err)
+        }
     }
-    Ok(stage.filter)
 }
 
 struct FilterStage<F, O> {

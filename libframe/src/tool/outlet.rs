@@ -44,6 +44,11 @@ pub(super) trait Outlet: Output {
     /// Nothing more is at hand: what was gathered must go out.
     fn flush(&mut self) -> Result<()>;
 
+    /// Samples dropped on the way so far.
+    fn lost(&self) -> u64 {
+        0
+    }
+
     /// Waits until all is written; tells what was, where that differs from what came.
     fn close(self) -> Result<Option<Account>>;
 }
@@ -213,15 +218,17 @@ impl Outlet for Queued {
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.shared.backlog.flush()?;
         if self.unannounced > 0 {
             self.announce();
         }
         Ok(())
     }
 
+    fn lost(&self) -> u64 {
+        self.shared.backlog.lost()
+    }
+
     fn close(mut self) -> Result<Option<Account>> {
-        self.shared.backlog.flush()?;
         self.finish();
         let Some((result, account)) = self.shared.take_outcome() else {
             return Err(anyhow!("the writer's thread died; this is a bug"));

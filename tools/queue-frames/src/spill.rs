@@ -232,3 +232,139 @@ impl Spilled {
         Ok(std::mem::take(&mut self.shut))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use libframe::wire::{Header, Kind};
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn file(min_free: u64) -> SpillFile {
+        SpillFile::create(&std::env::temp_dir(), min_free).unwrap()
+    }
+
+    fn record(seq: u64, payload: &[u8]) -> Record<'_> {
+        let (kind, stream, session) = (Kind::DATA, 1, 7);
+        Record::new(
+            Header { kind, flags: 0, stream, session, seq, time: 0, sent: 2 },
+            payload,
+        )
+    }
+
+    /// Adds a record, and writes what was gathered if it is enough.
+    fn add(spilled: &mut Spilled, file: &SpillFile, record: &Record<'_>) {
+        if spilled.add(record) {
+            let (piece, at) = spilled.begin_write();
+            let ok = file.write(&piece, at).is_ok();
+            spilled.written(piece, ok);
+        }
+    }
+
+    /// Takes what is next; the numbers of its records.
+    fn take(spilled: &mut Spilled, file: &SpillFile) -> Vec<u64> {
+        let mut chunk = Chunk::default();
+        match spilled.next(&mut chunk) {
+            Next::InFile(at, left) => {
+                file.read(&mut chunk, at, left).unwrap();
+                spilled.was_read(chunk.len() as u64, file);
+            }
+            Next::Here | Next::Nothing => {}
+        }
+        chunk.records().map(|record| record.header.seq).collect()
+    }
+
+    #[test]
+    fn records_of_any_length_come_back_in_order_and_then_it_begins_anew() {
+        let (file, mut spilled) = (file(0), Spilled::new(u64::MAX));
+        for _ in 0..3 {
+            let lengths = [0, 10, 3 * PIECE, 100, PIECE - 60, 7, 2 * PIECE, 50_000];
+            let lengths = lengths.iter().cycle().take(100);
+            for (seq, len) in (0..).zip(lengths) {
+                add(&mut spilled, &file, &record(seq, &vec![seq as u8; *len]));
+            }
+            let mut all = Vec::new();
+            while spilled.bytes() > 0 {
+                all.extend(take(&mut spilled, &file));
+            }
+            assert_eq!(all, (0..100).collect::<Vec<_>>());
+            assert!(!spilled.settle(&file).unwrap());
+            assert_eq!(file.file.metadata().unwrap().len(), 0);
+        }
+    }
+
+    #[test]
+    fn what_was_read_is_given_back_to_the_disk() {
+        let (file, mut spilled) = (file(0), Spilled::new(u64::MAX));
+        if !file.give_back(0, 4096) {
+            eprintln!("skipped: this file system cannot give back a part of a file");
+            return;
+        }
+        let payload = vec![1; 1000];
+        let (mut added, mut most) = (0, 0);
+        while added < 40 * MIB {
+            add(&mut spilled, &file, &record(0, &payload));
+            added += 1048;
+            if spilled.bytes() > 2 * MIB {
+                take(&mut spilled, &file);
+            }
+            most = most.max(file.file.metadata().unwrap().blocks() * 512);
+        }
+        assert!(most < 5 * MIB, "{most} bytes for 2 MiB that wait");
+        assert!(spilled.end > 30 * MIB);
+    }
+
+    #[test]
+    fn what_the_disk_does_not_take_is_kept_and_comes_in_its_place() {
+        let (mut file, mut spilled) = (file(0), Spilled::new(u64::MAX));
+        let payload = vec![1; PIECE / 2];
+        (0..4).for_each(|seq| add(&mut spilled, &file, &record(seq, &payload)));
+        file.min_free = u64::MAX;
+        (4..6).for_each(|seq| add(&mut spilled, &file, &record(seq, &payload)));
+        assert!(spilled.is_shut() && !spilled.accepts(&record(6, &payload)));
+        let mut all = Vec::new();
+        while spilled.bytes() > 0 {
+            all.extend(take(&mut spilled, &file));
+        }
+        assert_eq!(all, [0, 1, 2, 3, 4, 5]);
+        assert!(spilled.settle(&file).unwrap(), "the disk may be tried again");
+        assert!(spilled.accepts(&record(6, &payload)));
+    }
+
+    #[test]
+    fn a_limit_counts_what_is_on_disk() {
+        let (file, mut spilled) = (file(0), Spilled::new(MIB));
+        let payload = vec![1; 10_000];
+        let mut n = 0;
+        while spilled.accepts(&record(n, &payload)) {
+            add(&mut spilled, &file, &record(n, &payload));
+            n += 1;
+        }
+        assert!((100..105).contains(&n), "{n}");
+    }
+
+    #[test]
+    fn damage_on_disk_is_found_and_not_passed_on() {
+        // One that fills more than a read, and some that share one.
+        for len in [PIECE, 1000] {
+            let (file, mut spilled) = (file(0), Spilled::new(u64::MAX));
+            while spilled.end == 0 {
+                add(&mut spilled, &file, &record(0, &vec![1; len]));
+            }
+            let mut chunk = Chunk::default();
+            for place in [8, 20, 30] {
+                let mut byte = [0];
+                file.file.read_exact_at(&mut byte, place).unwrap();
+                file.file.write_all_at(&[byte[0] ^ 4], place).unwrap();
+                let error = file.read(&mut chunk, 0, spilled.end).unwrap_err();
+                let error = error.to_string();
+                assert!(error.contains("cannot be read again"), "{place}: {error}");
+                file.file.write_all_at(&byte, place).unwrap();
+            }
+            file.read(&mut chunk, 0, spilled.end).unwrap();
+        }
+    }
+}
