@@ -68,6 +68,6 @@ pub use self::sink::{Sink, sink};
 pub use self::source::{source, source_or_text};
 pub use self::splitter::{Setting, Splitter, splitter};
 pub use self::stage::{Identity, boot_id, host_name};
-pub use self::status::{Part, Parts, TERMINAL_TAKEN};
+pub use self::status::{PartStatus, Parts, TERMINAL_TAKEN};
 pub use self::time_range::{Instant, TimeRange};
 pub use self::voice::Voice;

@@ -64,9 +64,10 @@ fn a_failure_is_noticed_while_another_branch_is_stuck() {
     kill_process(pid, Signal::CONT).unwrap();
     let run = started.wait();
     run.expect(&[0, 1]);
-    let branch = Branch::of(&run, "a");
-    let n = branch.expect_end("failure").received().len() as u64;
-    branch.expect_all(0..n);
+    for branch in [Branch::of(&run, "a"), Branch::of_bytes(&run.stdout)] {
+        let n = branch.expect_end("failure").received().len() as u64;
+        branch.expect_all(0..n);
+    }
 }
 
 #[test]
