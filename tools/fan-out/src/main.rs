@@ -54,7 +54,7 @@ const EXAMPLES: &str = "Examples:
 /// branch failed, whatever its own, else 3 if one ended with 3.
 ///
 /// A branch is called by its first program, or NAME in 'NAME=COMMAND'; its losses are those
-/// of the stage fan-out:NAME. Commands have FAN_OUT_BRANCH and FAN_OUT_START (1, 2 …) in
+/// of the stage fan-out:NAME. Commands have FAN_OUT_BRANCH and FAN_OUT_START (1 at first) in
 /// their environment; what they print goes to stderr where records go to stdout.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
