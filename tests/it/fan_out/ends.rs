@@ -381,6 +381,12 @@ fn stdout_is_for_records_unless_nobody_would_read_them() {
     let mut drawn = [0; 100];
     let n = rustix::io::read(&person, &mut drawn).unwrap();
     assert_eq!(&drawn[..n], b"hello\r\n");
+    // Nor is the socket that systemd gives its services.
+    let (journal, service) = std::os::unix::net::UnixStream::pair().unwrap();
+    fan(line).output_fd(service).run().expect(&[0, 0]);
+    let mut printed = [0; 100];
+    let n = rustix::io::read(&journal, &mut printed).unwrap();
+    assert_eq!(&printed[..n], b"hello\n");
     // Elsewhere it carries records only, so what a branch prints goes to stderr.
     let run = fan(line).run();
     assert_eq!(run.expect(&[0, 0]).samples(), 5);
