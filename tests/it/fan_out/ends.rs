@@ -170,13 +170,17 @@ fn a_branch_that_dies_starts_again_and_goes_on_where_it_was() {
 
 #[test]
 fn what_lay_unread_in_the_pipe_of_a_dead_branch_comes_again() {
-    let line = "sim-src glove -n 300 --rate 300 | fan-out --must 'cat > {new}/a' \
-                --may 'if [ $FAN_OUT_START = 1 ]; then sleep 0.4; kill -9 $$; fi; \
-                cat > {new}/b'";
-    let run = fan(line).run();
-    run.expect(&[0, 0]);
-    let branch = Branch::of(&run, "b");
-    assert_eq!(branch.expect_all(0..300).expect_end("count").missing(), 0);
+    for (samples, rate) in [(300, 300), (4000, 5000)] {
+        let line = format!(
+            "sim-src glove -n {samples} --rate {rate} | fan-out --must 'cat > {{new}}/a' \
+             --may 'if [ $FAN_OUT_START = 1 ]; then sleep 0.4; kill -9 $$; fi; \
+             cat > {{new}}/b'"
+        );
+        let run = fan(&line).run();
+        run.expect(&[0, 0]);
+        let branch = Branch::of(&run, "b");
+        assert_eq!(branch.expect_all(0..samples).expect_end("count").missing(), 0);
+    }
 }
 
 #[test]

@@ -6,6 +6,8 @@ mod branch;
 mod delivery;
 mod hub;
 mod process;
+#[cfg(test)]
+mod property;
 mod rest;
 mod tally;
 mod writer;
