@@ -164,8 +164,8 @@ fn every_branch_is_reported_in_every_branch() {
 fn overrun(options: &str) -> Run {
     let line = format!(
         "sim-src glove -n 20000 --rate max | fan-out --queue 1MiB --grace 40s {options} \
-         --must 'cat > {{new}}/a' --may 'slow=until [ -e {{new}}/go ]; do sleep 0.02; done; \
-         cat > {{new}}/b'"
+         --must 'cat > {{new}}/a' --may 'slow=while [ -d {{new}} -a ! -e {{new}}/go ]; \
+         do sleep 0.02; done; cat > {{new}}/b'"
     );
     let mut started = fan(&line).start();
     let folder = folder(&started);
@@ -229,7 +229,7 @@ fn announcements_and_events_outlive_the_samples_around_them() {
         pipe("sim-src glove control -n 3000 --rate max --fault gap=1%").run().stdout;
     let two = pipe("sim-src sine -n 9000 --rate max").run().stdout;
     let line = "fan-out --queue 100kB --grace 40s --must 'cat > {new}/a' \
-                --may 'until [ -e {new}/go ]; do sleep 0.02; done; cat > {new}/b'";
+                --may 'while [ -d {new} -a ! -e {new}/go ]; do sleep 0.02; done; cat > {new}/b'";
     let mut started = fan(line).input([one, two].concat()).start();
     let folder = folder(&started);
     started.read_stdout();
