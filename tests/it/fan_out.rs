@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use framepipe_tests::{Event, Pipe, Run, Started, binary, count_kind, decode, pipe};
+use libframe::clock::Clock;
 use libframe::payload::{End, Gap, Payload as _, Reason, Session, Stats};
 use libframe::wire::{Header, Kind};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -137,6 +138,16 @@ fn all_branches_and_stdout_get_the_very_same_records() {
     let session = &run.payloads::<Session>()[0];
     let stages: Vec<_> = session.stages.iter().map(|stage| stage.name.as_str()).collect();
     assert_eq!(stages, ["sim-src", "batch-frames", "fan-out"]);
+}
+
+#[test]
+fn records_are_stamped_when_they_are_passed_on() {
+    let recording = pipe("sim-src -n 50 --rate max").run().stdout;
+    let began = Clock::system().now();
+    let run = fan("fan-out --must 'cat > {new}/a'").input(recording).run();
+    let records = Branch::of(run.expect(&[0]), "a").0;
+    assert!(records.iter().all(|(header, _)| header.sent > began));
+    assert!(records.iter().any(|(header, _)| header.time < began));
 }
 
 #[test]

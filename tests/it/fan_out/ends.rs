@@ -326,17 +326,17 @@ fn a_pipeline_that_lost_its_shell_and_does_not_read_holds_up_nobody() {
 fn what_a_killed_shell_leaves_behind_ends_too() {
     let line = "sim-src glove --rate 1000 | fan-out --grace 1s --restart 0 \
                 --must 'cat > {new}/a' \
-                --may 'echo $$ > {new}/shell; (cat; sleep 603) | cat > {new}/b'";
+                --may 'echo $$ > {new}/shell; sh -c \"echo \\$\\$ > {new}/left; cat; \
+                exec sleep 600\" | cat > {new}/b'";
     let mut started = fan(line).start();
     let folder = folder(&started);
-    let shell = pid_in(&folder, "shell");
+    let [shell, left] = ["shell", "left"].map(|file| pid_in(&folder, file));
     until(&folder, "b", |bytes| bytes.len() > 1000);
     kill_process(shell, Signal::KILL).unwrap();
     started.read_stdout().after(Duration::from_millis(300)).signal(0, Signal::TERM);
     let run = started.wait();
     run.expect(&[0, 0]).expect_stderr(1, "killed by SIGKILL");
-    let marked = std::process::Command::new("pgrep").args(["-f", "^sleep 603$"]).output();
-    assert!(marked.unwrap().stdout.is_empty(), "a process was left behind");
+    assert!(!is_alive(left), "a process was left behind");
 }
 
 #[test]
