@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use framepipe_tests::{Event, Pipe, Run, Started, binary, count_kind, decode, pipe};
+use libframe::clock::Clock;
 use libframe::payload::{End, Gap, Payload as _, Reason, Session, Stats};
 use libframe::wire::{Header, Kind};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -140,6 +141,16 @@ fn all_branches_and_stdout_get_the_very_same_records() {
 }
 
 #[test]
+fn records_are_stamped_when_they_are_passed_on() {
+    let recording = pipe("sim-src -n 50 --rate max").run().stdout;
+    let began = Clock::system().now();
+    let run = fan("fan-out --must 'cat > {new}/a'").input(recording).run();
+    let records = Branch::of(run.expect(&[0]), "a").0;
+    assert!(records.iter().all(|(header, _)| header.sent > began));
+    assert!(records.iter().any(|(header, _)| header.time < began));
+}
+
+#[test]
 fn every_branch_is_reported_in_every_branch() {
     let line = "sim-src -n 300 --rate 200 | fan-out --name tee --must 'rec=cat > {new}/a' \
                 --may 'cat > {new}/b'";
@@ -164,8 +175,8 @@ fn every_branch_is_reported_in_every_branch() {
 fn overrun(options: &str) -> Run {
     let line = format!(
         "sim-src glove -n 20000 --rate max | fan-out --queue 1MiB --grace 40s {options} \
-         --must 'cat > {{new}}/a' --may 'slow=until [ -e {{new}}/go ]; do sleep 0.02; done; \
-         cat > {{new}}/b'"
+         --must 'cat > {{new}}/a' --may 'slow=while [ -d {{new}} -a ! -e {{new}}/go ]; \
+         do sleep 0.02; done; cat > {{new}}/b'"
     );
     let mut started = fan(&line).start();
     let folder = folder(&started);
@@ -229,7 +240,7 @@ fn announcements_and_events_outlive_the_samples_around_them() {
         pipe("sim-src glove control -n 3000 --rate max --fault gap=1%").run().stdout;
     let two = pipe("sim-src sine -n 9000 --rate max").run().stdout;
     let line = "fan-out --queue 100kB --grace 40s --must 'cat > {new}/a' \
-                --may 'until [ -e {new}/go ]; do sleep 0.02; done; cat > {new}/b'";
+                --may 'while [ -d {new} -a ! -e {new}/go ]; do sleep 0.02; done; cat > {new}/b'";
     let mut started = fan(line).input([one, two].concat()).start();
     let folder = folder(&started);
     started.read_stdout();

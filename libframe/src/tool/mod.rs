@@ -94,7 +94,7 @@ pub use self::sink::{Sink, sink};
 pub use self::source::{Source, source};
 pub use self::splitter::{Setting, Splitter, splitter};
 pub use self::stage::{Identity, boot_id, host_name, name_session};
-pub use self::status::{Part, Parts, TERMINAL_TAKEN};
+pub use self::status::{PartStatus, Parts, TERMINAL_TAKEN};
 pub use self::stream_time::StreamTime;
 pub use self::thinning::Thinning;
 pub use self::time_range::{Instant, TimeRange};

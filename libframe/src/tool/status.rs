@@ -106,12 +106,12 @@ impl Counters {
 /// Parts of a stage with queues of their own, as branches have.
 pub trait Parts: Send + Sync {
     /// How each is, now.
-    fn look(&self) -> Vec<Part>;
+    fn look(&self) -> Vec<PartStatus>;
 }
 
 /// How a part of a stage is.
 #[derive(Clone, Debug, Default, serde::Serialize)]
-pub struct Part {
+pub struct PartStatus {
     /// What it is called.
     pub name: String,
     /// Bytes that wait for it.
@@ -123,9 +123,9 @@ pub struct Part {
     pub note: String,
 }
 
-impl Part {
+impl PartStatus {
     fn text(&self) -> String {
-        let Part { name, queued, lost, note } = self;
+        let PartStatus { name, queued, lost, note } = self;
         let queued = bytesize::ByteSize(*queued).display().iec();
         let lost = if *lost > 0 { format!(" lost {lost}") } else { String::new() };
         let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
@@ -294,7 +294,7 @@ struct View {
     rate: f64,
     lost: u64,
     queued: u64,
-    parts: Option<Vec<Part>>,
+    parts: Option<Vec<PartStatus>>,
 }
 
 impl View {
@@ -332,7 +332,9 @@ impl View {
         let samples = shown.samples;
         let queued = match &self.parts {
             None => format!("queued {queued}"),
-            Some(parts) => parts.iter().map(Part::text).collect::<Vec<_>>().join(", "),
+            Some(parts) => {
+                parts.iter().map(PartStatus::text).collect::<Vec<_>>().join(", ")
+            }
         };
         format!(
             "{name}: {samples} samples, {rate:.1}/s, {bytes}, lost {lost}, \

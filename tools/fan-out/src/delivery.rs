@@ -112,6 +112,12 @@ impl Delivery {
         let Some(taken) = &mut self.taken else { return };
         taken.total += block.bytes().len() as u64;
         taken.written.push_back((taken.total, Arc::clone(block)));
+    }
+
+    /// Says that all of it was written. Only then what does not fit into the pipe any more
+    /// was surely read.
+    pub(crate) fn wrote(&mut self) {
+        let Some(taken) = &mut self.taken else { return };
         while let Some((end, _)) = taken.written.front()
             && end + taken.pipe <= taken.total
             && let Some((_, block)) = taken.written.pop_front()
@@ -373,6 +379,7 @@ mod tests {
     fn gives(delivery: &mut Delivery, entry: Entry) -> Arc<Block> {
         let block = delivery.next(entry, 1000).unwrap();
         delivery.writes(&block);
+        delivery.wrote();
         block
     }
 

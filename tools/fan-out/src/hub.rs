@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use libframe::payload::{Flow, Stats};
-use libframe::tool::{Part, Parts};
+use libframe::tool::{PartStatus, Parts};
 
 use crate::backlog::{Backlog, Entry, Policy};
 use crate::block::Block;
@@ -93,7 +93,8 @@ impl Hub {
             if verdict(&lanes).is_some() {
                 // The run is over: a block more does not matter, and the stage before must
                 // not wait for who is stuck.
-                lanes.iter_mut().for_each(|lane| lane.force(block));
+                let stuck = lanes.iter_mut().filter(|lane| lane.pending);
+                stuck.for_each(|lane| lane.force(block));
                 return;
             }
             lanes = self.room.wait(lanes).unwrap_or_else(PoisonError::into_inner);
@@ -382,8 +383,8 @@ fn gained(now: Flow, before: Flow) -> Flow {
 }
 
 impl Parts for Hub {
-    fn look(&self) -> Vec<Part> {
-        let part = |lane: &Lane| Part {
+    fn look(&self) -> Vec<PartStatus> {
+        let part = |lane: &Lane| PartStatus {
             name: lane.branch.name.clone(),
             queued: lane.backlog.weight() as u64,
             lost: lane.backlog.dropped(),

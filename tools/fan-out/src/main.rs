@@ -6,6 +6,8 @@ mod branch;
 mod delivery;
 mod hub;
 mod process;
+#[cfg(test)]
+mod property;
 mod rest;
 mod tally;
 mod writer;
@@ -46,15 +48,19 @@ const EXAMPLES: &str = "Examples:
 /// Each branch is a command line for the shell, and gets the whole stream on stdin. The run
 /// depends on a --must branch: it is waited for, and its failure ends the run. A --may
 /// branch does not hold up the others: what it does not take in time is dropped, and told
-/// to it in GAP records; if it dies it is started again, and goes on where it was.
-/// Records also go on to stdout, if that is a pipe or a file.
+/// to it in GAP records; if it dies it is started again, and goes on where it was. Records
+/// without samples are kept, to half the size of the queue. A terminal's Ctrl-C reaches the
+/// branches as it does every stage: all finish.
+///
+/// Records also go on to stdout, if that is a pipe or a file. It is then like a --must
+/// branch whose reader may go. A job of cron has a pipe there: give it > /dev/null.
 ///
 /// A branch that ends by itself with status 0 or 3 has all it wants, and the others go on;
 /// when the last --must branch has ended, so has the run. The exit status is 1 if a --must
 /// branch failed, whatever its own, else 3 if one ended with 3.
 ///
 /// A branch is called by its first program, or NAME in 'NAME=COMMAND'; its losses are those
-/// of the stage fan-out:NAME. Commands have FAN_OUT_BRANCH and FAN_OUT_START (1, 2 …) in
+/// of the stage fan-out:NAME. Commands have FAN_OUT_BRANCH and FAN_OUT_START (1 at first) in
 /// their environment; what they print goes to stderr where records go to stdout.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
@@ -323,7 +329,8 @@ fn block_of(session: u32, time: i64, all: &[Stats]) -> Option<Arc<Block>> {
     builder.take()
 }
 
-/// stdout, if it is somewhere for records to go: not a terminal, nor nowhere.
+/// stdout, if it is somewhere for records to go: not a terminal, nor nowhere, nor the
+/// socket to the journal that systemd gives its services.
 fn stdout_for_records() -> Result<Option<File>> {
     let stdout = io::stdout();
     if stdout.is_terminal() {
@@ -332,7 +339,8 @@ fn stdout_for_records() -> Result<Option<File>> {
     let stdout = File::from(stdout.as_fd().try_clone_to_owned()?);
     let (own, null) = (stdout.metadata()?, std::fs::metadata("/dev/null")?);
     let nowhere = own.file_type().is_char_device() && own.rdev() == null.rdev();
-    Ok((!nowhere).then_some(stdout))
+    let to_journal = own.file_type().is_socket();
+    Ok((!nowhere && !to_journal).then_some(stdout))
 }
 
 fn parse_restarts(text: &str) -> Result<u32, String> {

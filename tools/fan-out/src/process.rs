@@ -59,7 +59,7 @@ impl Recipe {
         at: usize,
         start: u32,
     ) -> io::Result<(Process, File)> {
-        let mut command = Command::new("sh");
+        let mut command = Command::new("/bin/sh");
         command.args(["-c", &self.command]).stdin(Stdio::piped());
         command.env("FAN_OUT_BRANCH", &self.name).env("FAN_OUT_START", start.to_string());
         command.env(MARK, mark(&self.name));

@@ -199,6 +199,7 @@ impl Writer {
                 }
             }
         }
+        self.delivery.wrote();
         None
     }
 
