@@ -43,6 +43,11 @@ fn names(run: &Run) -> BTreeMap<(u32, u16), String> {
     streams.map(name).collect()
 }
 
+/// The tag of the merged session.
+fn tag(run: &Run) -> u32 {
+    run.records()[0].0.session
+}
+
 fn times(run: &Run) -> Vec<i64> {
     run.of_kind(&[Kind::DATA, Kind::BATCH])
         .iter()
@@ -63,9 +68,8 @@ fn files_become_one_session_in_order_of_time_and_no_sample_is_changed() {
     expected.extend(samples(&pipe("pick-frames").input_file(&b).run()));
     assert_eq!(samples(&run), expected);
 
-    let records = run.records();
-    let tag = records[0].0.session;
-    assert!(records.iter().all(|(header, _)| header.session == tag));
+    let tag = tag(&run);
+    assert!(run.records().iter().all(|(header, _)| header.session == tag));
     let ends = run.payloads::<End>();
     let totals: Vec<_> =
         ends[0].streams.iter().map(|t| (t.stream, t.first, t.next, t.lost)).collect();
@@ -228,6 +232,30 @@ fn what_cannot_be_an_input_is_refused_with_a_remedy() {
     run.expect(&[1]).expect_stderr(0, "/no/such.frames: No such file");
     let run = pipe(&format!("merge-frames {}", folder.0.display())).run();
     assert_ne!(run.codes(), [0], "a folder");
+}
+
+#[test]
+fn more_streams_than_a_session_can_have_are_refused() {
+    let folder = Scratch::new();
+    let made = |tag| {
+        let streams = (1..3000).fold(Made::new(tag), |made, n| made.data(n, 0, 5));
+        streams.end().file(&folder, &tag.to_string())
+    };
+    let run = pipe(&format!("merge-frames {} {}", made(1), made(2))).run();
+    run.expect(&[1]).expect_stderr(0, "do not fit in one session; merge fewer inputs");
+}
+
+#[test]
+fn kinds_that_it_does_not_know_go_to_their_streams() {
+    let folder = Scratch::new();
+    let first = Made::new(1).streams(&["a", "b"]).data(1, 0, 5).end();
+    let strange = Made::new(2).streams(&["c"]).data(1, 0, 5).strange(1, 7, 6).end();
+    let files = [first.file(&folder, "first"), strange.file(&folder, "strange")];
+    let run = pipe(&format!("merge-frames {}", files.join(" "))).run();
+    let passed = run.expect(&[0]).of_kind(&[Kind(99)]);
+    let (header, payload) = &passed[0];
+    assert_eq!((header.stream, header.seq, header.time), (3, 7, 6));
+    assert_eq!((header.session, payload.as_slice()), (tag(&run), &b"strange"[..]));
 }
 
 #[test]
