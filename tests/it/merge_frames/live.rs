@@ -257,7 +257,7 @@ fn a_time_that_is_up_ends_all_inputs() {
     for (option, reason) in [("--duration 300ms", "duration"), ("--idle 300ms", "idle")] {
         let [a, b] = fifos(&folder, [&format!("{reason}-a"), &format!("{reason}-b")]);
         let began = Clock::system().now();
-        let started = pipe(&format!("merge-frames {option} {a} {b}")).start();
+        let started = pipe(&format!("merge-frames --skew 10m {option} {a} {b}")).start();
         let mut a = announced(&a, 1);
         let b = announced(&b, 2);
         send(&mut a, 1, 0, 100);

@@ -1,6 +1,7 @@
 //! Merge several pipes or files into one stream, in order of time.
 
 mod clocks;
+mod input;
 mod joined;
 mod labels;
 mod routes;
