@@ -14,6 +14,9 @@ use libframe::wire::{Header, Kind};
 
 use self::made::Made;
 
+/// However busy the machine is, inputs then wait for each other.
+const PATIENT: &str = "--skew 10m";
+
 /// What a tool writes, in a file of this name.
 fn recorded(folder: &Scratch, name: &str, line: &str) -> String {
     let run = pipe(line).run();
@@ -138,7 +141,7 @@ fn sessions_one_behind_the_other_become_streams_of_their_own() {
     let one = recorded(&folder, "one", "sim-src sine -n 5 --rate max");
     let two = recorded(&folder, "two", "sim-src sine -n 7 --rate max");
     let both = [std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap()].concat();
-    let run = pipe(&format!("merge-frames - {one}")).input(both).run();
+    let run = pipe(&format!("merge-frames {PATIENT} - {one}")).input(both).run();
     run.expect(&[0]).expect_silence();
     let counts: Vec<_> =
         samples(&run).into_iter().map(|(name, samples)| (name, samples.len())).collect();
@@ -160,7 +163,8 @@ fn losses_of_an_input_are_told_exactly_and_those_of_the_way_to_here_too() {
     // One payload is damaged, and later two records are not there at all.
     holed[at[200] + 50] ^= 1;
     holed.drain(at[400]..at[402]);
-    let run = pipe(&format!("merge-frames --label holed - {told}")).input(holed).run();
+    let line = format!("merge-frames {PATIENT} --label holed - {told}");
+    let run = pipe(&line).input(holed).run();
     run.expect(&[3]).expect_stderr(0, "holed: sine: 2 lost, gaps: 1, reason: upstream");
     run.expect_stderr(0, "holed: sine: 1 lost, gaps: 1, reason: corrupt");
     run.expect_stderr(0, "input damaged, places: 1");
