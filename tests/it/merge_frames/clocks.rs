@@ -1,6 +1,8 @@
 //! Inputs from other hosts, or from before a reboot.
 
-use framepipe_tests::{Run, Scratch, pipe};
+use std::process::Command;
+
+use framepipe_tests::{Run, Scratch, pipe, root};
 use libframe::payload::{ClockReading, Event, Payload as _, Session};
 use libframe::schema::Stream;
 use libframe::wire::{Header, Kind};
@@ -153,6 +155,23 @@ fn wall_times(run: &Run) -> Vec<(String, i64)> {
     lines.map(parse).collect()
 }
 
+/// What h5py finds of both streams in some files: seconds after the start.
+fn timestamps(files: &[String]) -> Option<Vec<Vec<f64>>> {
+    let python = root().join(".venv/bin/python");
+    if !python.exists() {
+        eprintln!("skipped: no .venv with h5py; run scripts/setup");
+        return None;
+    }
+    let program = "import h5py, json, sys\n\
+        all = [h5py.File(name)['streams'] for name in sys.argv[1:]]\n\
+        of = lambda s: [t - 1.7e9 for f in all if s in f for t in f[s]['timestamps']]\n\
+        print(json.dumps([of('x'), of('y')]))";
+    let output =
+        Command::new(python).arg("-c").arg(program).args(files).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Some(serde_json::from_slice(&output.stdout).expect(&stderr))
+}
+
 fn alternating() -> Vec<(String, i64)> {
     (1..=8).map(|n| (if n % 2 == 1 { "x" } else { "y" }.to_owned(), n)).collect()
 }
@@ -183,12 +202,15 @@ fn a_recording_has_them_too_and_is_replayed_in_order() {
         let run = pipe(&format!("{line} --end 6s | to-text --times ns")).run();
         assert_eq!(wall_times(run.expect(&[0, 0, 0])), alternating()[2..5]);
         // A day's distance between two clocks is no pause.
-        let line = format!("replay --speed 50 --restamp {recording}");
+        let line = format!("replay --speed 50 --max-gap 1m --restamp {recording}");
         let run = pipe(&line).run();
         let all = samples(run.expect(&[0]));
         let step = all["y"][0].1 - all["x"][0].1;
         assert!((step - SECOND / 50).abs() < SECOND / 1000, "{step} ns");
         assert!(clocks(&run).is_empty(), "all is on one clock now");
+    }
+    if let Some(found) = timestamps(&[h5.clone()]) {
+        assert_eq!(found, [[1.0, 3.0, 5.0, 7.0], [2.0, 4.0, 6.0, 8.0]]);
     }
     let line = format!("jitter-report -f json {h5}");
     let json = pipe(&line).run().json();
@@ -226,6 +248,9 @@ fn a_recorder_that_changes_files_or_is_killed_still_knows_the_clocks() {
     let all: Vec<_> = files().map(|name| folder.file(&name)).collect();
     let line = format!("replay --speed max {} | to-text --times ns", all.join(" "));
     assert_eq!(wall_times(&pipe(&line).run()), alternating());
+    if let Some(found) = timestamps(&all) {
+        assert_eq!(found, [[1.0, 3.0, 5.0, 7.0], [2.0, 4.0, 6.0, 8.0]]);
+    }
 }
 
 #[test]
