@@ -1,6 +1,7 @@
 //! Inputs from other hosts, or from before a reboot.
 
 use std::process::Command;
+use std::time::Duration;
 
 use framepipe_tests::{Run, Scratch, pipe, root};
 use libframe::payload::{ClockReading, Event, Payload as _, Session};
@@ -219,38 +220,57 @@ fn a_recording_has_them_too_and_is_replayed_in_order() {
     assert!(streams[0]["clock_offset_ns"].is_null());
 }
 
-#[test]
-fn a_recorder_that_changes_files_or_is_killed_still_knows_the_clocks() {
-    let folder = Scratch::new();
-    let files = two_hosts(&folder).join(" ");
-    let merged = pipe(&format!("merge-frames {files}")).run().stdout;
-    let from = |at: usize| merged[at..].windows(5).position(|b| b == b"\xD5FP1\x03");
-    let first = from(0).unwrap();
-    let third = first + 2 * (48 + 1);
-    let path = folder.file("part_%Y%m%d%H%M%S.h5");
-    let line = format!("to-h5 {path} --rotate 1s --flush 50ms");
-    let mut recorder = pipe(&line).input_left_open(&merged[..third]).start();
-    // All is committed, and then the second file begins.
-    let files = || {
-        let names = folder.names().into_iter();
-        names.filter(|name| name.starts_with("part") && name.ends_with(".h5"))
-    };
-    while files().count() < 2 {
-        recorder.after(std::time::Duration::from_millis(20));
-    }
-    recorder.feed(&merged[third..]).after(std::time::Duration::from_millis(500));
-    recorder.signal(0, rustix::process::Signal::KILL);
-    recorder.wait();
-    for name in files().collect::<Vec<_>>() {
-        let path = folder.file(&name);
-        pipe(&format!("repair-frames {path}")).run();
-    }
-    let all: Vec<_> = files().map(|name| folder.file(&name)).collect();
-    let line = format!("replay --speed max {} | to-text --times ns", all.join(" "));
+/// A merge of two hosts, up to the third sample, and the rest.
+fn two_parts(folder: &Scratch) -> (Vec<u8>, Vec<u8>) {
+    let files = two_hosts(folder).join(" ");
+    let mut merged = pipe(&format!("merge-frames {files}")).run().stdout;
+    let first = merged.windows(5).position(|bytes| bytes == b"\xD5FP1\x03").unwrap();
+    let rest = merged.split_off(first + 2 * (48 + 1));
+    (merged, rest)
+}
+
+#[track_caller]
+fn expect_all_times(recordings: &[String]) {
+    let line =
+        format!("replay --speed max {} | to-text --times ns", recordings.join(" "));
     assert_eq!(wall_times(&pipe(&line).run()), alternating());
-    if let Some(found) = timestamps(&all) {
+    if let Some(found) = timestamps(recordings) {
         assert_eq!(found, [[1.0, 3.0, 5.0, 7.0], [2.0, 4.0, 6.0, 8.0]]);
     }
+}
+
+#[test]
+fn a_recorder_that_begins_another_file_still_knows_the_clocks() {
+    let folder = Scratch::new();
+    let (begin, rest) = two_parts(&folder);
+    let line = format!("to-h5 {} --rotate 1s", folder.file("part_%Y%m%d%H%M%S.h5"));
+    let mut recorder = pipe(&line).input_left_open(begin).start();
+    let files = || {
+        let names = folder.names().into_iter();
+        let is_part = |name: &String| name.starts_with("part") && name.ends_with(".h5");
+        names.filter(is_part).map(|name| folder.file(&name)).collect::<Vec<_>>()
+    };
+    while files().len() < 2 {
+        recorder.after(Duration::from_millis(20));
+    }
+    recorder.feed(&rest).close_stdin();
+    recorder.wait().expect(&[0]);
+    expect_all_times(&files());
+}
+
+#[test]
+fn a_recording_that_is_repaired_still_knows_the_clocks() {
+    let folder = Scratch::new();
+    let (begin, rest) = two_parts(&folder);
+    let file = folder.file("a.h5");
+    let line = format!("to-h5 {file} --flush 3s");
+    let mut recorder = pipe(&line).input_left_open(begin).start();
+    // What the clocks are is in the file by then, and what comes next in the journal only.
+    recorder.after(Duration::from_secs(4)).feed(&rest).after(Duration::from_secs(1));
+    recorder.signal(0, rustix::process::Signal::KILL);
+    recorder.wait();
+    pipe(&format!("repair-frames -q {file}")).run().expect(&[0]);
+    expect_all_times(&[file]);
 }
 
 #[test]
