@@ -52,7 +52,9 @@ fn header(kind: Kind, stream: u16, session: u32) -> Header {
 
 #[track_caller]
 fn check(what: &str, input: &[u8]) {
-    for tool in READERS {
+    // A merge makes one session of all, and refuses what no session can hold.
+    let merges = !what.starts_with("streams");
+    for tool in READERS.iter().filter(|tool| merges || !tool.starts_with("merge")) {
         let mut started = pipe(tool).input_left_open(input).start();
         // A stage that has exited already shows no memory.
         started.read_stdout().until_fed().close_stdin();

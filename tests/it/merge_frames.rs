@@ -14,6 +14,9 @@ use libframe::wire::{Header, Kind};
 
 use self::made::Made;
 
+/// However busy the machine is, inputs then wait for each other.
+const PATIENT: &str = "--skew 10m";
+
 /// What a tool writes, in a file of this name.
 fn recorded(folder: &Scratch, name: &str, line: &str) -> String {
     let run = pipe(line).run();
@@ -43,6 +46,11 @@ fn names(run: &Run) -> BTreeMap<(u32, u16), String> {
     streams.map(name).collect()
 }
 
+/// The tag of the merged session.
+fn tag(run: &Run) -> u32 {
+    run.records()[0].0.session
+}
+
 fn times(run: &Run) -> Vec<i64> {
     run.of_kind(&[Kind::DATA, Kind::BATCH])
         .iter()
@@ -63,9 +71,8 @@ fn files_become_one_session_in_order_of_time_and_no_sample_is_changed() {
     expected.extend(samples(&pipe("pick-frames").input_file(&b).run()));
     assert_eq!(samples(&run), expected);
 
-    let records = run.records();
-    let tag = records[0].0.session;
-    assert!(records.iter().all(|(header, _)| header.session == tag));
+    let tag = tag(&run);
+    assert!(run.records().iter().all(|(header, _)| header.session == tag));
     let ends = run.payloads::<End>();
     let totals: Vec<_> =
         ends[0].streams.iter().map(|t| (t.stream, t.first, t.next, t.lost)).collect();
@@ -134,7 +141,7 @@ fn sessions_one_behind_the_other_become_streams_of_their_own() {
     let one = recorded(&folder, "one", "sim-src sine -n 5 --rate max");
     let two = recorded(&folder, "two", "sim-src sine -n 7 --rate max");
     let both = [std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap()].concat();
-    let run = pipe(&format!("merge-frames - {one}")).input(both).run();
+    let run = pipe(&format!("merge-frames {PATIENT} - {one}")).input(both).run();
     run.expect(&[0]).expect_silence();
     let counts: Vec<_> =
         samples(&run).into_iter().map(|(name, samples)| (name, samples.len())).collect();
@@ -156,7 +163,8 @@ fn losses_of_an_input_are_told_exactly_and_those_of_the_way_to_here_too() {
     // One payload is damaged, and later two records are not there at all.
     holed[at[200] + 50] ^= 1;
     holed.drain(at[400]..at[402]);
-    let run = pipe(&format!("merge-frames --label holed - {told}")).input(holed).run();
+    let line = format!("merge-frames {PATIENT} --label holed - {told}");
+    let run = pipe(&line).input(holed).run();
     run.expect(&[3]).expect_stderr(0, "holed: sine: 2 lost, gaps: 1, reason: upstream");
     run.expect_stderr(0, "holed: sine: 1 lost, gaps: 1, reason: corrupt");
     run.expect_stderr(0, "input damaged, places: 1");
@@ -228,6 +236,30 @@ fn what_cannot_be_an_input_is_refused_with_a_remedy() {
     run.expect(&[1]).expect_stderr(0, "/no/such.frames: No such file");
     let run = pipe(&format!("merge-frames {}", folder.0.display())).run();
     assert_ne!(run.codes(), [0], "a folder");
+}
+
+#[test]
+fn more_streams_than_a_session_can_have_are_refused() {
+    let folder = Scratch::new();
+    let made = |tag| {
+        let streams = (1..3000).fold(Made::new(tag), |made, n| made.data(n, 0, 5));
+        streams.end().file(&folder, &tag.to_string())
+    };
+    let run = pipe(&format!("merge-frames {} {}", made(1), made(2))).run();
+    run.expect(&[1]).expect_stderr(0, "do not fit in one session; merge fewer inputs");
+}
+
+#[test]
+fn kinds_that_it_does_not_know_go_to_their_streams() {
+    let folder = Scratch::new();
+    let first = Made::new(1).streams(&["a", "b"]).data(1, 0, 5).end();
+    let strange = Made::new(2).streams(&["c"]).data(1, 0, 5).strange(1, 7, 6).end();
+    let files = [first.file(&folder, "first"), strange.file(&folder, "strange")];
+    let run = pipe(&format!("merge-frames {}", files.join(" "))).run();
+    let passed = run.expect(&[0]).of_kind(&[Kind(99)]);
+    let (header, payload) = &passed[0];
+    assert_eq!((header.stream, header.seq, header.time), (3, 7, 6));
+    assert_eq!((header.session, payload.as_slice()), (tag(&run), &b"strange"[..]));
 }
 
 #[test]

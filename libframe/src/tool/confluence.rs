@@ -5,7 +5,6 @@
 //! it: until it has shown a later time, but no record longer than the skew. Files never
 //! have nothing at hand, so nobody waits for them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -14,20 +13,16 @@ use rustix::event::{PollFd, PollFlags};
 use super::account::Account;
 use super::args::Common;
 use super::books::Books;
-use super::consumer::{Consumer, Ended};
 use super::inlet::{Inlet, Intake};
-use super::merge::Merge;
+use super::merge::{Merge, MergeStage};
 use super::origin::Remark;
 use super::output::{Output as _, Stdout};
 use super::signal::{Stop, poll_until};
 use super::stage::{Delays, StatsMaker};
 use super::status::Counters;
 use super::tournament::Tournament;
-use crate::catalog::Catalog;
 use crate::clock::{Clock, SECOND};
-use crate::decoder::Damage;
-use crate::payload::Stats;
-use crate::wire::{Kind, Record};
+use crate::wire::Kind;
 
 /// The key of a record that goes with the one before it, and of one that cannot wait.
 const AT_ONCE: i64 = i64::MIN;
@@ -41,6 +36,10 @@ pub(super) struct Confluence {
     intakes: Vec<Intake>,
     order: Tournament,
     skew: i64,
+    /// How long an input may be silent before it counts as stalled.
+    stall: i64,
+    /// Why all inputs end before they do, if they do.
+    stopping: Option<&'static str>,
     /// Up to this time, no input that has nothing at hand can have an earlier record.
     horizon: i64,
     /// The latest time of all that went out.
@@ -82,6 +81,8 @@ impl Confluence {
             order: Tournament::new(intakes.len()),
             intakes,
             skew,
+            stall: skew.max(STALL),
+            stopping: None,
             horizon: i64::MIN,
             released: i64::MIN,
             now,
@@ -108,8 +109,7 @@ impl Confluence {
         out: Stdout,
         account: &mut Account,
     ) -> Result<()> {
-        let reasons = BTreeSet::new();
-        let mut stage = MergeStage { merge, out, input: 0, reasons };
+        let mut stage = MergeStage::new(merge, out);
         let result = self.read_all(&mut stage);
         for intake in self.intakes {
             let (samples, most) = intake.late;
@@ -239,7 +239,10 @@ impl Confluence {
         if std::mem::replace(&mut intake.ended, true) {
             return Ok(());
         }
-        intake.shut();
+        intake.stop_reading();
+        if let Some(reason) = self.stopping {
+            intake.books.stop(reason);
+        }
         stage.input = at;
         if intake.is_strange(0) && !intake.books.is_done() {
             intake.books.complain(no_records(intake.bytes()));
@@ -250,18 +253,24 @@ impl Confluence {
         Ok(())
     }
 
+    /// Ends all inputs. What was read of those that come as they are made is passed on, in
+    /// order.
     fn end_all<M: Merge>(
         &mut self,
         reason: &'static str,
         stage: &mut MergeStage<M>,
     ) -> Result<()> {
+        self.stopping = Some(reason);
         for at in 0..self.intakes.len() {
-            if !self.intakes[at].ended {
-                self.intakes[at].books.stop(reason);
+            if self.intakes[at].is_stored() {
                 self.end(at, stage)?;
+            } else {
+                self.intakes[at].stop_reading();
+                self.advance(at, stage)?;
             }
         }
-        Ok(())
+        self.is_due = false;
+        self.release(stage).map(drop)
     }
 
     /// At the first signal the stages before end what they send. What none of them could
@@ -302,8 +311,8 @@ impl Confluence {
         self.intakes.iter_mut().filter_map(move |intake| {
             // Nobody who begins to write later can have anything from before.
             let began = intake.has_spoken() || now < begun.saturating_add(skew);
-            let awaited = intake.is_open() && !intake.stalled && began;
-            (awaited && intake.ahead().is_none()).then_some(&*intake)
+            let awaited = began && !intake.stalled && intake.silent_since().is_some();
+            awaited.then_some(&*intake)
         })
     }
 
@@ -335,22 +344,15 @@ impl Confluence {
     /// Says which inputs have come to a standstill.
     fn tell_stalls<M: Merge>(&mut self, stage: &mut MergeStage<M>) -> Result<()> {
         for at in 0..self.intakes.len() {
-            let since = self.stalls_at(at);
             let intake = &mut self.intakes[at];
-            let stalled = since.is_some_and(|since| self.now >= since);
+            let since = intake.silent_since();
+            let stalled = since.is_some_and(|since| self.now - since >= self.stall);
             if stalled != intake.stalled && !intake.ended {
                 intake.stalled = stalled;
                 stage.merge.stalled(at, stalled, &mut stage.out)?;
             }
         }
         Ok(())
-    }
-
-    /// When an input will count as stalled, if nothing comes.
-    fn stalls_at(&mut self, at: usize) -> Option<i64> {
-        let intake = &mut self.intakes[at];
-        let silent = intake.is_open() && !intake.is_stored() && intake.ahead().is_none();
-        silent.then(|| intake.last.saturating_add(self.skew.max(STALL)))
     }
 
     /// Waits for more, and reads it. What is gathered goes out before, unless more is at
@@ -378,9 +380,9 @@ impl Confluence {
         let patience = (time != NOTHING).then(|| self.patience(time));
         let last = self.intakes.iter().map(|intake| intake.last).max();
         let idle = self.idle.zip(last).map(|(idle, last)| last.saturating_add(idle));
-        let places = 0..self.intakes.len();
-        let unknown: Vec<_> = places.filter(|at| !self.intakes[*at].stalled).collect();
-        let stall = unknown.into_iter().filter_map(|at| self.stalls_at(at)).min();
+        let running = self.intakes.iter_mut().filter(|intake| !intake.stalled);
+        let silent = running.filter_map(Intake::silent_since).min();
+        let stall = silent.map(|since| since.saturating_add(self.stall));
         let times = [patience, idle, stall, self.until, Some(self.next_stats)];
         times.into_iter().flatten().min().unwrap_or(i64::MAX)
     }
@@ -468,65 +470,4 @@ fn no_records(bytes: u64) -> String {
         "no record in {bytes} bytes: this is not the output of a framepipe tool, nor a \
          .frames file"
     )
-}
-
-/// The tool, and what the records of all inputs are handed to.
-struct MergeStage<M> {
-    merge: M,
-    out: Stdout,
-    /// Whose records come.
-    input: usize,
-    /// Why sessions ended; each reason once.
-    reasons: BTreeSet<String>,
-}
-
-impl<M> MergeStage<M> {
-    /// Why all ended.
-    fn reason(&self) -> &str {
-        match self.reasons.first() {
-            Some(reason) if self.reasons.len() == 1 => reason,
-            _ if self.reasons.contains("signal") => "signal",
-            _ => "end",
-        }
-    }
-}
-
-impl<M: Merge> Consumer for MergeStage<M> {
-    #[inline]
-    fn record(&mut self, record: Record<'_>, catalog: &Catalog) -> Result<()> {
-        self.merge.record(self.input, record, catalog, &mut self.out)
-    }
-
-    fn damage(&mut self, _damage: &Damage) -> Result<()> {
-        Ok(())
-    }
-
-    fn drain_session(&mut self, _ended: &Ended<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn end_session(&mut self, ended: &Ended<'_>) -> Result<()> {
-        if self.reasons.len() < 8 {
-            self.reasons.insert(ended.reason.into());
-        }
-        self.merge.ended(self.input, ended);
-        Ok(())
-    }
-
-    /// Those of all inputs together are made elsewhere.
-    fn stats(&mut self, _: u32, _: i64, _: &Stats, _: &Catalog) -> Result<()> {
-        Ok(())
-    }
-
-    fn idle(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn tick(&mut self, _now: i64) -> Result<()> {
-        Ok(())
-    }
-
-    fn deadline(&self) -> Option<i64> {
-        None
-    }
 }

@@ -153,6 +153,12 @@ impl Intake {
         self.file.is_some()
     }
 
+    /// Since when nothing has come, if there is nothing at hand and something may come.
+    pub(super) fn silent_since(&mut self) -> Option<i64> {
+        let silent = self.is_open() && !self.is_stored() && self.ahead().is_none();
+        silent.then_some(self.last)
+    }
+
     /// What comes next.
     #[inline]
     pub(super) fn ahead(&mut self) -> Option<Ahead> {
@@ -222,8 +228,12 @@ impl Intake {
     }
 
     /// Reads no more. The stage before notices, if it still writes.
-    pub(super) fn shut(&mut self) {
+    pub(super) fn stop_reading(&mut self) {
         self.file = None;
+    }
+
+    fn shut(&mut self) {
+        self.stop_reading();
         self.decoder.close();
     }
 

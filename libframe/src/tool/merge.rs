@@ -1,5 +1,6 @@
 //! `main` for a tool that reads several inputs at once and writes one stream.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use clap::Parser;
 use super::account::Account;
 use super::args::Role;
 use super::confluence::Confluence;
-use super::consumer::Ended;
+use super::consumer::{Consumer, Ended};
 use super::exit;
 use super::inlet::Inlet;
 use super::output::{Output, Stdout};
@@ -20,6 +21,8 @@ use super::status::{Counters, Status};
 use super::voice::Voice;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::decoder::Damage;
+use crate::payload::Stats;
 use crate::wire::{Header, Record};
 
 /// A tool that reads several inputs at once and writes one stream, in a session of its own.
@@ -107,4 +110,69 @@ pub fn merge<M: Merge>() -> ExitCode {
         drop(status);
         result
     })
+}
+
+/// The tool, and what the records of all inputs are handed to.
+pub(super) struct MergeStage<M> {
+    pub(super) merge: M,
+    pub(super) out: Stdout,
+    /// Whose records come.
+    pub(super) input: usize,
+    /// Why sessions ended; each reason once.
+    reasons: BTreeSet<String>,
+}
+
+impl<M> MergeStage<M> {
+    pub(super) fn new(merge: M, out: Stdout) -> MergeStage<M> {
+        MergeStage { merge, out, input: 0, reasons: BTreeSet::new() }
+    }
+
+    /// Why all ended.
+    pub(super) fn reason(&self) -> &str {
+        match self.reasons.first() {
+            Some(reason) if self.reasons.len() == 1 => reason,
+            _ if self.reasons.contains("signal") => "signal",
+            _ => "end",
+        }
+    }
+}
+
+impl<M: Merge> Consumer for MergeStage<M> {
+    #[inline]
+    fn record(&mut self, record: Record<'_>, catalog: &Catalog) -> Result<()> {
+        self.merge.record(self.input, record, catalog, &mut self.out)
+    }
+
+    fn damage(&mut self, _damage: &Damage) -> Result<()> {
+        Ok(())
+    }
+
+    fn drain_session(&mut self, _ended: &Ended<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn end_session(&mut self, ended: &Ended<'_>) -> Result<()> {
+        if self.reasons.len() < 8 {
+            self.reasons.insert(ended.reason.into());
+        }
+        self.merge.ended(self.input, ended);
+        Ok(())
+    }
+
+    /// Those of all inputs together are made elsewhere.
+    fn stats(&mut self, _: u32, _: i64, _: &Stats, _: &Catalog) -> Result<()> {
+        Ok(())
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn tick(&mut self, _now: i64) -> Result<()> {
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<i64> {
+        None
+    }
 }

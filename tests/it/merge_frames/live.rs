@@ -14,7 +14,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use rustix::process::Signal;
 
 use super::made::Made;
-use super::{samples, times};
+use super::{PATIENT, samples, times};
 
 /// FIFOs of these names, and their paths.
 fn fifos<const N: usize>(folder: &Scratch, names: [&str; N]) -> [String; N] {
@@ -143,7 +143,7 @@ fn a_fifo_may_get_its_writer_late() {
 fn a_stage_that_is_killed_is_named_and_the_others_go_on_to_their_end() {
     let folder = Scratch::new();
     let [a, b] = fifos(&folder, ["a", "b"]);
-    let mut started = pipe(&format!("merge-frames {a} {b}")).start();
+    let mut started = pipe(&format!("merge-frames {PATIENT} {a} {b}")).start();
     let source = |name: &str, path: &str| {
         pipe(&format!("sim-src sine --rate 500 --name {name}"))
             .output_fd(writer(path))
@@ -192,7 +192,7 @@ fn pipes_at_full_speed_are_in_order() {
 fn a_silent_input_neither_fills_memory_nor_stops_a_fast_one() {
     let folder = Scratch::new();
     let [a, b] = fifos(&folder, ["a", "b"]);
-    let line = format!("merge-frames --queue 256KiB --skew 100ms {a} {b}");
+    let line = format!("merge-frames --queue 256KiB --skew 2s {a} {b}");
     let mut started = pipe(&line).start();
     started.read_stdout();
     let silent = announced(&b, 2);
@@ -214,7 +214,7 @@ fn an_input_that_stalls_is_told_in_the_stream_and_when_it_goes_on() {
     send(&mut a, 1, 0, 100);
     send(&mut b, 2, 0, 101);
     started.until_samples(2);
-    for seq in 1.. {
+    for seq in 1..600 {
         send(&mut a, 1, seq, 100 + seq as i64);
         if String::from_utf8_lossy(&started.stderr_so_far(0)).contains("nothing comes") {
             break;
@@ -257,7 +257,7 @@ fn a_time_that_is_up_ends_all_inputs() {
     for (option, reason) in [("--duration 300ms", "duration"), ("--idle 300ms", "idle")] {
         let [a, b] = fifos(&folder, [&format!("{reason}-a"), &format!("{reason}-b")]);
         let began = Clock::system().now();
-        let started = pipe(&format!("merge-frames {option} {a} {b}")).start();
+        let started = pipe(&format!("merge-frames --skew 10m {option} {a} {b}")).start();
         let mut a = announced(&a, 1);
         let b = announced(&b, 2);
         send(&mut a, 1, 0, 100);

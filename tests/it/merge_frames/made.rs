@@ -79,6 +79,11 @@ impl Made {
         self.put(Kind::EVENT, 0, 0, time, &event.to_bytes())
     }
 
+    /// A record of a kind that nobody knows.
+    pub(super) fn strange(self, stream: u16, seq: u64, time: i64) -> Made {
+        self.put(Kind(99), stream, seq, time, b"strange")
+    }
+
     pub(super) fn end(self) -> Made {
         let end = self.ledger.end("end").to_bytes();
         self.put(Kind::END, 0, 0, 0, &end)

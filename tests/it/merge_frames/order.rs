@@ -4,6 +4,7 @@ use framepipe_tests::{Scratch, pipe};
 use libframe::wire::Kind;
 use proptest::prelude::*;
 
+use super::PATIENT;
 use super::made::Made;
 
 /// Times of an input, in order.
@@ -85,8 +86,7 @@ fn a_batch_goes_where_its_first_sample_belongs() {
     let times: Vec<_> = all.iter().map(|(header, _)| header.time).collect();
     assert_eq!(times, [5, 10, 15, 35, 40, 45]);
     // Those who need it finer split them before.
-    let line = format!("batch-frames --split {{}} | merge-frames - {two}");
-    let line = line.replace("{} ", "");
+    let line = format!("batch-frames --split | merge-frames {PATIENT} - {two}");
     let run = pipe(&line).input_file(&one).run();
     let all = run.expect(&[0, 0]).of_kind(&[Kind::DATA]);
     let times: Vec<_> = all.iter().map(|(header, _)| header.time).collect();

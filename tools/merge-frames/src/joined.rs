@@ -10,20 +10,18 @@ use libframe::clock::{Clock, SECOND};
 use libframe::crc::crc32c;
 use libframe::payload::{ClockReading, Event, Payload, Session, Stats, Value};
 use libframe::schema::{Media, Stream};
-use libframe::timeline::Timeline;
 use libframe::tool::{Identity, Output};
 use libframe::wire::{Header, Kind, Record};
 
 use crate::clocks::Clocks;
-use crate::routes::{Names, Routes};
+use crate::input::{Input, Start};
+use crate::routes::Names;
 use crate::union::Union;
 
 /// What may be held back before the session begins.
 const MAX_EARLY: usize = 1 << 20;
 /// Sessions that may end before it begins.
 const MAX_OVER: usize = 1024;
-/// Sessions of an input whose clocks are known; more are not open at once.
-const MAX_SESSIONS: usize = 16;
 /// How often a stream's CLOCK is repeated for those who join late, ns.
 const CLOCK_INTERVAL: i64 = 10 * SECOND;
 
@@ -49,49 +47,19 @@ pub(crate) struct Joined {
     announced: i64,
 }
 
-/// An input, as far as it has come.
-struct Input {
-    label: String,
-    /// Clocks of its streams, where it was merged itself.
-    timeline: Timeline,
-    routes: Routes,
-    /// Its last sessions, the newest one last, and whose clock each has.
-    sessions: Vec<(u32, usize)>,
-    /// When and where the first of them began, and on which clock.
-    first: Option<(Start, usize)>,
-    /// What makes its times comparable.
-    key: i64,
-}
-
-/// Where a session began, and when.
-#[derive(Clone, Debug, Default)]
-struct Start {
-    host: String,
-    boot_id: String,
-    realtime: i64,
-    monotonic: i64,
-}
-
 impl Joined {
     pub(crate) fn new(labels: &[String], identity: Identity) -> Joined {
         let own = identity.new_session(&Clock::system());
-        let input = |label: &String| Input {
-            label: label.clone(),
-            timeline: Timeline::default(),
-            routes: Routes::default(),
-            sessions: Vec::new(),
-            first: None,
-            // As if it were of this host, until its SESSION comes.
-            key: own.start_realtime.saturating_sub(own.start_monotonic),
-        };
-        let inputs = labels.iter().map(input).collect();
+        // As if it were of this host, until its SESSION comes.
+        let key = own.start_realtime.saturating_sub(own.start_monotonic);
+        let inputs = labels.iter().map(|label| Input::new(label, key)).collect();
         let mut clocks = Clocks::default();
         Joined {
             inputs,
             own_clock: clocks.of(&own),
             tag: crc32c(own.uuid.as_bytes()),
             start: Start::of(&own),
-            origin: own.start_realtime.saturating_sub(own.start_monotonic),
+            origin: key,
             union: Union::new(own),
             clocks,
             names: Names::default(),
@@ -481,39 +449,6 @@ impl Joined {
             round_trip: None,
         };
         send(out, self.tag, route.number, time, &reading)
-    }
-}
-
-impl Input {
-    fn enter(&mut self, tag: u32, clock: usize) {
-        self.sessions.retain(|(other, _)| *other != tag);
-        if self.sessions.len() == MAX_SESSIONS {
-            self.sessions.remove(0);
-        }
-        self.sessions.push((tag, clock));
-    }
-
-    /// Whose clock a session has, if it has told that.
-    fn clock_of(&self, tag: u32) -> Option<usize> {
-        let mut newest = self.sessions.iter().rev();
-        newest.find(|(other, _)| *other == tag).map(|(_, clock)| *clock)
-    }
-}
-
-impl Start {
-    fn of(session: &Session) -> Start {
-        Start {
-            host: session.host.clone(),
-            boot_id: session.boot_id.clone(),
-            realtime: session.start_realtime,
-            monotonic: session.start_monotonic,
-        }
-    }
-
-    /// The same clocks at another instant.
-    fn moved_to(self, monotonic: i64) -> Start {
-        let by = monotonic.saturating_sub(self.monotonic);
-        Start { monotonic, realtime: self.realtime.saturating_add(by), ..self }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Merge several pipes or files into one stream, in order of time.
 
 mod clocks;
+mod input;
 mod joined;
 mod labels;
 mod routes;
@@ -26,8 +27,8 @@ const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 
 const EXAMPLES: &str = "Examples:
   merge-frames <(sim-src glove --duration 1s) <(sim-src control --duration 1s) > both.frames
-  sim-src -n 99 --rate max > a.frames; sim-src -n 99 --rate max > b.frames; merge-frames a.frames b.frames | to-text
-  sim-src -n 99 --rate max | merge-frames --label left --label right - <(sim-src -n 99) | inspect-frames";
+  sim-src -n 9 > a.frames; sim-src -n 9 > b.frames; merge-frames a.frames b.frames | to-text
+  sim-src -n 99 | merge-frames --label left - <(sim-src glove -n 99) | inspect-frames";
 
 /// Merge several pipes or files into one stream, in order of time.
 ///

@@ -190,7 +190,8 @@ mod tests {
         use libframe::payload::Payload as _;
         let one = |n: usize| {
             let (a, b) = (format!("a{n}"), format!("b{n}"));
-            (n, session(&[&a, &b], &[(&a, &b), ("same", &a), ("more", &b)]))
+            let meta = [(a.as_str(), "x"), (&b, "x"), ("u", &a), ("v", &a), ("w", &a)];
+            (n, session(&[&a, &b], &meta))
         };
         let union = union(&(0..600).map(one).collect::<Vec<_>>());
         let session = Session::from_bytes(&union.session().to_bytes()).unwrap();
