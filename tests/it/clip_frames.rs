@@ -592,3 +592,59 @@ fn a_command_that_does_not_read_is_not_waited_for() {
     run.expect(&[0, 3])
         .expect_stderr(1, "clip 1: sleep 1000: read nothing for 10 s; killed");
 }
+
+#[test]
+fn the_pre_roll_reaches_back_from_the_first_sample_at_the_level() {
+    let level = |after: i64| if after >= 2_000 * MS { 60.0 } else { 0.0 };
+    let tape = Tape::new().stream(60.0, 1, 0..4 * SECOND).values(level);
+    // Nothing but what these need is kept.
+    let line =
+        "clip-frames --when 's1.1 > 50' --for 800ms --pre 300ms --post 1s --deadline 0s";
+    let run = pipe(line).input(tape.bytes()).run();
+    let found = clips(run.expect(&[0]).expect_silence());
+    assert_eq!(found[0].of(1), tape.within(1, 1700 * MS..3000 * MS));
+    assert_eq!(found[0].end.reason, "clip");
+}
+
+#[test]
+fn a_description_that_changes_within_a_clip_is_the_one_of_its_samples() {
+    let tape = Tape::new().stream(60.0, 1, 0..4 * SECOND).event(2 * SECOND, "hit");
+    let describe = |version: u32| libframe::schema::Stream {
+        name: "words".into(),
+        media: libframe::schema::Media::Text,
+        version,
+        ..Default::default()
+    };
+    let start = tape.start;
+    let put = |mut tape: Tape, version: u32, after: i64| {
+        let payload = describe(version).to_bytes();
+        let header = tape_header(Kind::STREAM, u64::from(version) * 10, start + after);
+        tape = tape.record(after, &Record::new(header, &payload));
+        for n in 0..10 {
+            let (seq, after) = (u64::from(version) * 10 + n, after + n as i64 * 10 * MS);
+            let header = tape_header(Kind::DATA, seq, start + after);
+            let text = version.to_string();
+            tape = tape.record(after, &Record::new(header, text.as_bytes()));
+        }
+        tape
+    };
+    // One that is over before the clip begins, one within its pre-roll, one after.
+    let tape = put(put(put(tape, 0, 1000 * MS), 1, 1600 * MS), 2, 2100 * MS);
+    let run = pipe("clip-frames --on hit").input(tape.open()).run();
+    let mut version = None;
+    let mut found = Vec::new();
+    for (header, payload) in run.of_kind(&[Kind::STREAM, Kind::DATA]) {
+        match header.kind {
+            _ if header.stream != 9 => {}
+            Kind::STREAM => {
+                let stream = libframe::schema::Stream::from_bytes(&payload).unwrap();
+                version = Some(stream.version);
+            }
+            _ => {
+                assert_eq!(version.unwrap().to_string().as_bytes(), payload);
+                found.push(header.seq);
+            }
+        }
+    }
+    assert_eq!(found, (10..30).collect::<Vec<_>>());
+}
