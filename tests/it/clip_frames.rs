@@ -616,10 +616,11 @@ fn a_description_that_changes_within_a_clip_is_the_one_of_its_samples() {
         ..Default::default()
     };
     let start = tape.start;
-    let put = |mut tape: Tape, version: u32, after: i64| {
+    let put = |mut tape: Tape, version: u32, described: i64, after: i64| {
         let payload = describe(version).to_bytes();
-        let header = tape_header(Kind::STREAM, u64::from(version) * 10, start + after);
-        tape = tape.record(after, &Record::new(header, &payload));
+        let header =
+            tape_header(Kind::STREAM, u64::from(version) * 10, start + described);
+        tape = tape.record(described, &Record::new(header, &payload));
         for n in 0..10 {
             let (seq, after) = (u64::from(version) * 10 + n, after + n as i64 * 10 * MS);
             let header = tape_header(Kind::DATA, seq, start + after);
@@ -628,8 +629,10 @@ fn a_description_that_changes_within_a_clip_is_the_one_of_its_samples() {
         }
         tape
     };
-    // One that is over before the clip begins, one within its pre-roll, one after.
-    let tape = put(put(put(tape, 0, 1000 * MS), 1, 1600 * MS), 2, 2100 * MS);
+    // One that is over before the clip begins, one that is not kept any more when it does
+    // but of whose samples some are in it, one that comes in the clip.
+    let tape = put(put(tape, 0, 0, 0), 1, 200 * MS, 1600 * MS);
+    let tape = put(tape, 2, 2100 * MS, 2100 * MS);
     let run = pipe("clip-frames --on hit").input(tape.open()).run();
     let mut version = None;
     let mut found = Vec::new();
