@@ -517,6 +517,21 @@ fn a_clip_whose_recorder_is_killed_while_it_is_open_can_be_repaired() {
 }
 
 #[test]
+fn the_file_of_a_clip_is_complete_when_the_clip_is() {
+    let folder = Scratch::new();
+    let tape = Tape::new().stream(60.0, 1, 0..4 * SECOND).event(SECOND, "hit");
+    let line = format!("clip-frames --on hit | to-h5 {}", folder.file("%03c.h5"));
+    let mut started = pipe(&line).input_left_open(tape.open()).start();
+    // Its journal is gone while the input goes on.
+    while folder.names() != ["001.h5"] {
+        started.after(Duration::from_millis(20));
+    }
+    assert!(started.is_running(1));
+    started.close_stdin();
+    started.wait().expect(&[3, 0]);
+}
+
+#[test]
 fn a_session_that_is_no_clip_has_no_number_for_its_file() {
     let folder = Scratch::new();
     let file = folder.file("a_%c.h5");
