@@ -12,6 +12,17 @@ use super::MS;
 use super::tape::{Tape, clips};
 use crate::to_h5::h5py;
 
+#[track_caller]
+fn until(holds: impl Fn() -> bool) {
+    for _ in 0..2000 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("never came to be");
+}
+
 #[test]
 fn each_clip_is_a_file_that_h5py_reads_with_exactly_its_rows() {
     let folder = Scratch::new();
@@ -44,9 +55,7 @@ fn a_clip_whose_recorder_is_killed_while_it_is_open_can_be_repaired() {
     // What was recorded shows in the file as it grows.
     let (first, journal) =
         (folder.file("clip_001.h5"), folder.file("clip_001.h5.journal"));
-    while !fs::metadata(&journal).is_ok_and(|found| found.is_dir()) {
-        started.after(Duration::from_millis(20));
-    }
+    until(|| fs::metadata(&journal).is_ok_and(|found| found.is_dir()));
     started.after(Duration::from_millis(500)).signal(1, Signal::KILL).close_stdin();
     started.wait();
     pipe(&format!("repair-frames {first}")).run().expect(&[0]);
@@ -63,9 +72,7 @@ fn the_file_of_a_clip_is_complete_when_the_clip_is() {
     let line = format!("clip-frames --on hit | to-h5 {}", folder.file("%03c.h5"));
     let mut started = pipe(&line).input_left_open(tape.open()).start();
     // Its journal is gone while the input goes on.
-    while folder.names() != ["001.h5"] {
-        started.after(Duration::from_millis(20));
-    }
+    until(|| folder.names() == ["001.h5"]);
     assert!(started.is_running(1));
     started.close_stdin();
     started.wait().expect(&[3, 0]);
