@@ -1,5 +1,6 @@
 //! `clip-frames`: that clips hold exactly what is around their triggers.
 
+mod outlets;
 mod tape;
 
 use std::fs;
@@ -13,7 +14,6 @@ use libframe::wire::{Kind, Record};
 use rustix::process::Signal;
 
 use self::tape::{Clip, Tape, clips};
-use crate::to_h5::h5py;
 
 const MS: i64 = 1_000_000;
 const RATES: [f64; 4] = [30.0, 60.0, 120.0, 217.0];
@@ -473,122 +473,60 @@ fn events_of_the_input_are_in_the_clip_with_their_values() {
 }
 
 #[test]
-fn each_clip_is_a_file_that_h5py_reads_with_exactly_its_rows() {
-    let folder = Scratch::new();
-    let tape = Tape::new().stream(60.0, 1, 0..6 * SECOND).stream(217.0, 5, 0..6 * SECOND);
-    let tape = tape.event(SECOND, "hit").event(3 * SECOND, "hit");
-    let line = format!("clip-frames --on hit | to-h5 {}", folder.file("clip_%03c.h5"));
-    pipe(&line).input(tape.bytes()).run().expect(&[0, 0]).expect_silence();
-    assert_eq!(folder.names(), ["clip_001.h5", "clip_002.h5"]);
-    for (name, at) in [("clip_001.h5", SECOND), ("clip_002.h5", 3 * SECOND)] {
-        let Some(tree) = h5py("tree", &folder.file(name)) else { return };
-        assert_eq!(tree["/"]["attrs"]["complete"], 1);
-        for stream in [1, 2] {
-            let wanted = tape.within(stream, at - 500 * MS..at + 500 * MS);
-            let rows = &tree[format!("streams/s{stream}/seq")]["value"];
-            assert_eq!(*rows, serde_json::json!(wanted), "{name}");
-            let shape = &tree[format!("streams/s{stream}/data")]["shape"];
-            assert_eq!(*shape, serde_json::json!([wanted.len(), 2]));
-        }
-        assert!(tree["session"]["attrs"]["json"].as_str().unwrap().contains("clip_time"));
-    }
-}
-
-#[test]
-fn a_clip_whose_recorder_is_killed_while_it_is_open_can_be_repaired() {
-    let folder = Scratch::new();
-    let tape = Tape::new().stream(60.0, 1, 0..1300 * MS).event(SECOND, "hit");
-    let file = folder.file("clip_%03c.h5");
-    let line = format!("clip-frames --on hit --deadline 1h | to-h5 {file} --flush 50ms");
-    let mut started = pipe(&line).input_left_open(tape.open()).start();
-    // What was recorded shows in the file as it grows.
-    let (first, journal) =
-        (folder.file("clip_001.h5"), folder.file("clip_001.h5.journal"));
-    while !fs::metadata(&journal).is_ok_and(|found| found.is_dir()) {
-        started.after(Duration::from_millis(20));
-    }
-    started.after(Duration::from_millis(500)).signal(1, Signal::KILL).close_stdin();
-    started.wait();
-    pipe(&format!("repair-frames {first}")).run().expect(&[0]);
-    let Some(tree) = h5py("tree", &first) else { return };
-    let wanted = tape.within(1, 500 * MS..1300 * MS);
-    assert_eq!(tree["streams/s1/seq"]["value"], serde_json::json!(wanted));
-    assert_eq!(tree["sensor_data"]["shape"], serde_json::json!([wanted.len(), 2]));
-}
-
-#[test]
-fn a_session_that_is_no_clip_has_no_number_for_its_file() {
-    let folder = Scratch::new();
-    let file = folder.file("a_%c.h5");
-    let run = pipe(&format!("sim-src -n 5 --rate max | to-h5 {file}")).run();
-    assert_eq!(run.codes()[1], 2);
-    run.expect_stderr(1, "a_%c.h5: this session is no clip, and %c is the number of one");
-    assert!(folder.names().is_empty(), "{:?}", folder.names());
-}
-
-#[test]
-fn clips_come_faster_than_their_files_are_completed() {
-    let folder = Scratch::new();
-    let file = folder.file("%Y/clip_%c.h5");
-    let line = format!(
-        "sim-src glove --rate max -n 43400 --event hit/2s \
-         | clip-frames --on hit --pre 100ms --post 100ms | to-h5 {file}"
-    );
-    pipe(&line).run().expect(&[0, 0, 0]).expect_silence();
-    let year = fs::read_dir(&folder.0).unwrap().next().unwrap().unwrap().path();
-    assert_eq!(fs::read_dir(year).unwrap().count(), 99);
-}
-
-#[test]
-fn a_command_gets_each_clip_and_knows_which_it_is() {
-    let folder = Scratch::new();
-    let tape = Tape::new().stream(60.0, 1, 0..6 * SECOND);
-    let tape = tape.event(SECOND, "hit").event(3 * SECOND, "hit");
-    let command = format!(
-        "cat > {}; echo $FRAMEPIPE_CLIP $FRAMEPIPE_CLIP_TRIGGER $FRAMEPIPE_CLIP_TIME",
-        folder.file("clip-$FRAMEPIPE_CLIP.frames")
-    );
-    let line = format!("clip-frames --on hit --exec '{command}'");
-    let run = pipe(&line).input(tape.bytes()).run();
-    run.expect(&[0]).expect_silence();
-    let mut said: Vec<_> = run.text().lines().collect();
-    said.sort();
-    let [first, second] = [SECOND, 3 * SECOND].map(|after| tape.start + after);
-    assert_eq!(said, [format!("1 hit {first}"), format!("2 hit {second}")]);
-    let mut both = Vec::new();
-    for name in ["clip-1.frames", "clip-2.frames"] {
-        let file = folder.file(name);
-        pipe("inspect-frames").input_file(&file).run().expect(&[0]).expect_silence();
-        both.extend(fs::read(file).unwrap());
-    }
-    let found = clips(&pipe("pick-frames").input(both).run());
-    for (clip, at) in found.iter().zip([SECOND, 3 * SECOND]) {
-        assert_eq!(clip.of(1), tape.within(1, at - 500 * MS..at + 500 * MS));
-        assert!(clip.kinds.contains(&Kind::CLOCK));
-    }
-}
-
-#[test]
-fn a_command_that_fails_is_named_and_the_others_go_on() {
-    let tape = Tape::new().stream(60.0, 1, 0..6 * SECOND);
-    let tape = tape.event(SECOND, "hit").event(3 * SECOND, "hit");
-    // One fails, and leaves without having read its clip.
-    let line = "clip-frames --on hit --exec 'test $FRAMEPIPE_CLIP = 2 && wc -c'";
+fn the_pre_roll_reaches_back_from_the_first_sample_at_the_level() {
+    let level = |after: i64| if after >= 2_000 * MS { 60.0 } else { 0.0 };
+    let tape = Tape::new().stream(60.0, 1, 0..4 * SECOND).values(level);
+    // Nothing but what these need is kept.
+    let line =
+        "clip-frames --when 's1.1 > 50' --for 800ms --pre 300ms --post 1s --deadline 0s";
     let run = pipe(line).input(tape.bytes()).run();
-    run.expect(&[3]).expect_stderr(0, "clip 1: test $FRAMEPIPE_CLIP = 2 && wc -c: exit");
-    assert!(!run.stderrs[0].contains("clip 2"), "{}", run.everything());
-    assert!(run.text().trim().parse::<u64>().unwrap() > 3000);
-    let run =
-        pipe("clip-frames --on hit --exec 'kill -KILL $$'").input(tape.bytes()).run();
-    run.expect(&[3]).expect_stderr(0, "signal: 9");
+    let found = clips(run.expect(&[0]).expect_silence());
+    assert_eq!(found[0].of(1), tape.within(1, 1700 * MS..3000 * MS));
+    assert_eq!(found[0].end.reason, "clip");
 }
 
 #[test]
-fn a_command_that_does_not_read_is_not_waited_for() {
-    // 115 kB a picture: more than its queue and its pipe hold.
-    let line = "sim-src camera:format=gray,size=480x240,rate=60 --event hit@3s -n 240 \
-                --rate max | clip-frames --on hit --exec 'sleep 1000'";
-    let run = pipe(line).run();
-    run.expect(&[0, 3])
-        .expect_stderr(1, "clip 1: sleep 1000: read nothing for 10 s; killed");
+fn a_description_that_changes_within_a_clip_is_the_one_of_its_samples() {
+    let tape = Tape::new().stream(60.0, 1, 0..4 * SECOND).event(2 * SECOND, "hit");
+    let describe = |version: u32| libframe::schema::Stream {
+        name: "words".into(),
+        media: libframe::schema::Media::Text,
+        version,
+        ..Default::default()
+    };
+    let start = tape.start;
+    let put = |mut tape: Tape, version: u32, described: i64, after: i64| {
+        let payload = describe(version).to_bytes();
+        let header =
+            tape_header(Kind::STREAM, u64::from(version) * 10, start + described);
+        tape = tape.record(described, &Record::new(header, &payload));
+        for n in 0..10 {
+            let (seq, after) = (u64::from(version) * 10 + n, after + n as i64 * 10 * MS);
+            let header = tape_header(Kind::DATA, seq, start + after);
+            let text = version.to_string();
+            tape = tape.record(after, &Record::new(header, text.as_bytes()));
+        }
+        tape
+    };
+    // One that is over before the clip begins, one that is not kept any more when it does
+    // but of whose samples some are in it, one that comes in the clip.
+    let tape = put(put(tape, 0, 0, 0), 1, 200 * MS, 1600 * MS);
+    let tape = put(tape, 2, 2100 * MS, 2100 * MS);
+    let run = pipe("clip-frames --on hit").input(tape.open()).run();
+    let mut version = None;
+    let mut found = Vec::new();
+    for (header, payload) in run.of_kind(&[Kind::STREAM, Kind::DATA]) {
+        match header.kind {
+            _ if header.stream != 9 => {}
+            Kind::STREAM => {
+                let stream = libframe::schema::Stream::from_bytes(&payload).unwrap();
+                version = Some(stream.version);
+            }
+            _ => {
+                assert_eq!(version.unwrap().to_string().as_bytes(), payload);
+                found.push(header.seq);
+            }
+        }
+    }
+    assert_eq!(found, (10..30).collect::<Vec<_>>());
 }

@@ -541,6 +541,17 @@ fn every_stage_reports_each_second_and_at_the_end() {
 }
 
 #[test]
+fn nothing_is_sent_before_it_was_captured() {
+    for filter in FILTERS {
+        // Slow enough that each sample is waited for.
+        let run = pipe(&format!("sim-src --rate 50 -n 20 | {filter}")).run();
+        let records = run.expect(&[0, 0]).of_kind(&[Kind::DATA, Kind::BATCH]);
+        let early = records.iter().filter(|(header, _)| header.sent < header.time);
+        assert_eq!(early.count(), 0, "{filter}");
+    }
+}
+
+#[test]
 fn streams_are_announced_again_each_second_so_that_late_readers_can_begin() {
     let run =
         pipe("sim-src glove --rate 200 --duration 2500ms | batch-frames -n 10").run();

@@ -232,6 +232,15 @@ fn keys_are_events_and_the_terminal_is_put_back() {
 }
 
 #[test]
+fn the_terminal_is_put_back_at_the_end_of_the_input() {
+    let line = "sim-src --duration 1s | mark-frames --keys > /dev/null";
+    let mut seat = Seat::start(line);
+    seat.until("the keys are taken", || !seat.is_as_before());
+    assert!(seat.shell.wait().unwrap().success());
+    assert!(seat.is_as_before());
+}
+
+#[test]
 fn the_terminal_is_put_back_whatever_ends_the_tool() {
     for signal in [Signal::HUP, Signal::QUIT, Signal::TERM, Signal::INT] {
         let folder = Scratch::new();
