@@ -154,6 +154,20 @@ fn what_vanishes_between_two_stages_is_unexplained_and_was_lost_there() {
 }
 
 #[test]
+fn damage_beside_what_vanishes_hides_neither() {
+    let glove = |header: &Header| header.stream == 1 && header.seq % 50 == 25;
+    let control = |header: &Header| header.stream == 2 && header.seq % 50 == 25;
+    let first = pipe("pick-frames").input(source("")).run();
+    let (bytes, vanished) = between_stages(&first.stdout, control, None);
+    let (bytes, corrupt) = between_stages(&bytes, glove, Some(60));
+    let run = pipe("batch-frames -n 7").input(bytes).run();
+    let told = tell(&run.expect(&[3]).stdout);
+    let lost = [("corrupt batch-frames", corrupt), ("upstream batch-frames", vanished)];
+    told.expect("FAIL", 1000, &lost);
+    told.expect_place("between", "pick-frames");
+}
+
+#[test]
 fn what_a_source_skips_without_a_word_is_unexplained_and_was_never_sent() {
     let bytes = source("--fault drop=5%");
     let run = pipe("pick-frames | batch-frames -n 7").input(bytes).run();
