@@ -49,14 +49,14 @@ pub(crate) fn stages(
 ) -> Vec<Stage> {
     let mut stages: Vec<Stage> = Vec::new();
     for command in pipeline {
-        let flows = match (&command.reads, stages.last()) {
+        let known = match (&command.reads, stages.last()) {
             (Some(_), _) => None,
             (None, Some(stage)) => stage.out.clone(),
             (None, None) => before.clone(),
         };
-        let flows = flows.or_else(|| Rate::supplied(rates)).filter(|_| {
-            !stages.is_empty() || command.reads.is_some() || before.is_some()
-        });
+        // The first stage reads none, unless it is of a branch or reads a file.
+        let reads = !stages.is_empty() || before.is_some() || command.reads.is_some();
+        let flows = known.or_else(|| Rate::supplied(rates)).filter(|_| reads);
         stages.push(Stage::new(command, flows, rates));
     }
     stages
@@ -143,7 +143,7 @@ impl Stage {
 
     /// A program that is no tool of ours.
     fn pass(&mut self, flows: Option<Vec<Flow>>) {
-        let name = self.command.first().map(|word| PathBuf::from(word));
+        let name = self.command.first().map(PathBuf::from);
         let name = name.as_ref().and_then(|path| path.file_name()?.to_str());
         let Some(name) = name.filter(|name| PASSING.contains(name)) else { return };
         self.out = flows;
