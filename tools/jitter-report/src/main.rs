@@ -59,8 +59,8 @@ const EXAMPLES: &str = "Examples:
 ///
 /// Each stream is GOOD, or a WARNING or FAIL that names the limit which decided. The exit
 /// status is 3 if any is a FAIL, or, as with every tool, if samples were lost. The ledger
-/// tells who lost what; what no stage owns up to is 'unexplained', and a FAIL whatever the
-/// limits and --max-loss allow. Mean and
+/// tells who lost what; what no stage owns up to is 'unexplained', and a FAIL whatever share
+/// may be lost. Mean and
 /// deviation are those of all intervals, percentiles are interpolated as numpy does by
 /// default; jitter is also given as RFC 3550 has it. A burst is a run of intervals below a
 /// tenth of the usual pace. The drift of a device's clock is the slope of the line below all
