@@ -194,3 +194,33 @@ fn branch_stages(
         .flat_map(|pipeline| stages(pipeline, flows.clone(), rates))
         .collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_branches_of_a_plan_are_asked_too() {
+        let branch = |name: &str, command: &str, must| libframe::tool::Branch {
+            name: name.into(),
+            command: command.into(),
+            must,
+            queue: 5,
+            overload: "drops the oldest".into(),
+        };
+        let branches = vec![
+            branch("disk", "cat | no-such 'a b'", true),
+            branch("odd", "a '", false),
+        ];
+        let output = Some(vec![Flow::default()]);
+        let mut stage = Stage::default();
+        stage.take(Plan { branches, output, ..Plan::default() }, &[]);
+        let [disk, odd] = &stage.branches[..] else { panic!("{stage:?}") };
+        assert_eq!((disk.must, disk.queue, disk.stages.len()), (Some(true), Some(5), 2));
+        assert_eq!(disk.stages[0].out.as_ref().map(Vec::len), Some(1));
+        assert_eq!(disk.stages[1].command, ["no-such", "a b"]);
+        assert!(disk.stages[1].needs[0].problem.is_some());
+        assert_eq!((odd.must, odd.stages.len()), (Some(false), 0));
+        assert!(stage.needs[0].problem.as_ref().is_some_and(|why| why.contains("quote")));
+    }
+}
