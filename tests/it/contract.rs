@@ -5,7 +5,7 @@ use std::fs::File;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use framepipe_tests::{Pipe, binary, pipe, tools};
+use framepipe_tests::{Pipe, Scratch, binary, pipe, tools};
 use libframe::clock::{Clock, SECOND};
 use libframe::payload::{End, Gap, Reason, Session, Stats};
 use libframe::wire::Kind;
@@ -370,6 +370,13 @@ fn max_loss_allows_some() {
         pipe(&format!("{tool} --max-loss 0.9%")).input(with_a_hole()).run().expect(&[3]);
         // However much may be lost, a stream without END is not a finished one.
         pipe(&format!("{tool} --max-loss 100%")).input(broken_off(5)).run().expect(&[3]);
+    }
+    let desk = Scratch::new();
+    let file = desk.file("x.frames");
+    std::fs::write(&file, with_a_hole()).unwrap();
+    for (share, code) in [("1%", 0), ("0.9%", 3)] {
+        let line = format!("replay --speed max --max-loss {share} {file}");
+        pipe(&line).run().expect(&[code]);
     }
     pipe("sim-src -n 100 --rate max --fault gap=5%").run().expect(&[3]);
     pipe("sim-src -n 100 --rate max --fault gap=5% --max-loss 50%").run().expect(&[0]);

@@ -154,6 +154,22 @@ fn what_vanishes_between_two_stages_is_unexplained_and_was_lost_there() {
 }
 
 #[test]
+fn damage_beside_what_vanishes_hides_neither() {
+    // Apart in time: a hole about which there was damage counts as that in whole.
+    let glove = |header: &Header| header.stream == 1 && header.seq % 50 == 25;
+    let control =
+        |header: &Header| header.stream == 2 && header.seq > 250 && header.seq % 50 == 25;
+    let first = pipe("pick-frames").input(source("")).run();
+    let (bytes, vanished) = between_stages(&first.stdout, control, None);
+    let (bytes, corrupt) = between_stages(&bytes, glove, Some(60));
+    let run = pipe("batch-frames -n 7").input(bytes).run();
+    let told = tell(&run.expect(&[3]).stdout);
+    let lost = [("corrupt batch-frames", corrupt), ("upstream batch-frames", vanished)];
+    told.expect("FAIL", 1000, &lost);
+    told.expect_place("between", "pick-frames");
+}
+
+#[test]
 fn what_a_source_skips_without_a_word_is_unexplained_and_was_never_sent() {
     let bytes = source("--fault drop=5%");
     let run = pipe("pick-frames | batch-frames -n 7").input(bytes).run();
@@ -348,7 +364,12 @@ fn the_way_from_capture_is_told_step_by_step() {
     pipe(&line).run().expect(&[0; 4]);
     let run = pipe(&format!("jitter-report -f json {h5} --jitter-warn 1m")).run();
     let session = run.json()[0]["sessions"][0].clone();
-    let steps = session["waterfall"].as_array().unwrap();
+    let mut steps = session["waterfall"].as_array().unwrap().clone();
+    for pair in steps.windows(2) {
+        assert_eq!(pair[0]["to_ns"], pair[1]["from_ns"]);
+    }
+    // On a busy machine others hold a sample for a while too.
+    steps.retain(|step| step["step"] != "held" || step["stage"] == "batch-frames");
     let shape: Vec<_> =
         steps.iter().map(|step| json!([step["step"], step["stage"]])).collect();
     let wanted = json!([
@@ -360,9 +381,6 @@ fn the_way_from_capture_is_told_step_by_step() {
     ]);
     assert_eq!(Value::from(shape), wanted, "{session:#}");
     let ns = |step: &Value, key: &str| step[key].as_u64().unwrap();
-    for pair in steps.windows(2) {
-        assert_eq!(pair[0]["to_ns"], pair[1]["from_ns"]);
-    }
     for step in steps.iter().filter(|step| step["step"] != "held") {
         assert!(ns(step, "to_ns") <= ns(step, "p99_ns"), "{step}");
         assert!(ns(step, "p99_ns") <= ns(step, "max_ns"), "{step}");

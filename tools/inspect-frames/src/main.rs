@@ -32,8 +32,8 @@ const EXAMPLES: &str = "Examples:
 /// Tell what a recording or pipe holds, and what is missing.
 ///
 /// Sessions are reported as they end, with a ledger of who lost what. The exit status is 3 if
-/// anything is lost or damaged, or a session has no end; --max-loss allows some, but not what
-/// no stage owns up to: that is 'unexplained', and always a FAIL.
+/// anything is lost or damaged, or a session has no end. What no stage owns up to is
+/// 'unexplained', and a FAIL whatever share may be lost.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Args {

@@ -58,7 +58,9 @@ const EXAMPLES: &str = "Examples:
 /// Report rate, jitter, losses and delays of recordings, with a verdict.
 ///
 /// Each stream is GOOD, or a WARNING or FAIL that names the limit which decided. The exit
-/// status is 3 if any is a FAIL, or, as with every tool, if samples were lost. Mean and
+/// status is 3 if any is a FAIL, or, as with every tool, if samples were lost. The ledger
+/// tells who lost what; what no stage owns up to is 'unexplained', and a FAIL whatever share
+/// may be lost. Mean and
 /// deviation are those of all intervals, percentiles are interpolated as numpy does by
 /// default; jitter is also given as RFC 3550 has it. A burst is a run of intervals below a
 /// tenth of the usual pace. The drift of a device's clock is the slope of the line below all

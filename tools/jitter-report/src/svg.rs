@@ -105,7 +105,7 @@ impl Drawing {
             self.line("axis", (x, bottom), (x, bottom + 3.0));
             // A label in the middle of its tick must not reach out of the drawing.
             let half = label.chars().count() as f64 * 3.0;
-            let x = x.min(WIDTH - half - 2.0);
+            let x = x.clamp(half + 2.0, WIDTH - half - 2.0);
             self.words("middle", (x, bottom + 15.0), label);
         }
     }

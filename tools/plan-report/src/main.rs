@@ -34,7 +34,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Args {
-    /// The pipeline, as bash reads it: quotes, redirections, '>(…)', '<(…)'
+    /// The pipeline, as bash reads it: quotes, redirections, '>(...)', '<(...)'
     #[arg(value_name = "PIPELINE")]
     pipeline: String,
 

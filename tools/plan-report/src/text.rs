@@ -127,8 +127,8 @@ fn write_totals(totals: &Totals, out: &mut impl Write) -> Result<()> {
     match totals.missing.is_empty() {
         true => writeln!(out, "ready: nothing is missing"),
         false => {
-            let lines = totals.missing.iter();
-            lines.map(|what| writeln!(out, "MISSING: {what}")).collect()
+            let mut lines = totals.missing.iter();
+            lines.try_for_each(|what| writeln!(out, "MISSING: {what}"))
         }
     }
 }

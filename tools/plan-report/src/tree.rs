@@ -49,14 +49,14 @@ pub(crate) fn stages(
 ) -> Vec<Stage> {
     let mut stages: Vec<Stage> = Vec::new();
     for command in pipeline {
-        let flows = match (&command.reads, stages.last()) {
+        let known = match (&command.reads, stages.last()) {
             (Some(_), _) => None,
             (None, Some(stage)) => stage.out.clone(),
             (None, None) => before.clone(),
         };
-        let flows = flows.or_else(|| Rate::supplied(rates)).filter(|_| {
-            !stages.is_empty() || command.reads.is_some() || before.is_some()
-        });
+        // The first stage reads none, unless it is of a branch or reads a file.
+        let reads = !stages.is_empty() || before.is_some() || command.reads.is_some();
+        let flows = known.or_else(|| Rate::supplied(rates)).filter(|_| reads);
         stages.push(Stage::new(command, flows, rates));
     }
     stages
@@ -143,7 +143,7 @@ impl Stage {
 
     /// A program that is no tool of ours.
     fn pass(&mut self, flows: Option<Vec<Flow>>) {
-        let name = self.command.first().map(|word| PathBuf::from(word));
+        let name = self.command.first().map(PathBuf::from);
         let name = name.as_ref().and_then(|path| path.file_name()?.to_str());
         let Some(name) = name.filter(|name| PASSING.contains(name)) else { return };
         self.out = flows;
@@ -193,4 +193,34 @@ fn branch_stages(
         .iter()
         .flat_map(|pipeline| stages(pipeline, flows.clone(), rates))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_branches_of_a_plan_are_asked_too() {
+        let branch = |name: &str, command: &str, must| libframe::tool::Branch {
+            name: name.into(),
+            command: command.into(),
+            must,
+            queue: 5,
+            overload: "drops the oldest".into(),
+        };
+        let branches = vec![
+            branch("disk", "cat | no-such 'a b'", true),
+            branch("odd", "a '", false),
+        ];
+        let output = Some(vec![Flow::default()]);
+        let mut stage = Stage::default();
+        stage.take(Plan { branches, output, ..Plan::default() }, &[]);
+        let [disk, odd] = &stage.branches[..] else { panic!("{stage:?}") };
+        assert_eq!((disk.must, disk.queue, disk.stages.len()), (Some(true), Some(5), 2));
+        assert_eq!(disk.stages[0].out.as_ref().map(Vec::len), Some(1));
+        assert_eq!(disk.stages[1].command, ["no-such", "a b"]);
+        assert!(disk.stages[1].needs[0].problem.is_some());
+        assert_eq!((odd.must, odd.stages.len()), (Some(false), 0));
+        assert!(stage.needs[0].problem.as_ref().is_some_and(|why| why.contains("quote")));
+    }
 }
