@@ -210,7 +210,7 @@ fn a_recording_has_them_too_and_is_replayed_in_order() {
         assert!((step - SECOND / 50).abs() < SECOND / 1000, "{step} ns");
         assert!(clocks(&run).is_empty(), "all is on one clock now");
     }
-    if let Some(found) = timestamps(&[h5.clone()]) {
+    if let Some(found) = timestamps(std::slice::from_ref(&h5)) {
         assert_eq!(found, [[1.0, 3.0, 5.0, 7.0], [2.0, 4.0, 6.0, 8.0]]);
     }
     let line = format!("jitter-report -f json {h5}");
