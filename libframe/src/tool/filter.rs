@@ -172,6 +172,10 @@ impl<F: Filter> Consumer for FilterStage<F> {
         self.out.flush()
     }
 
+    fn has_read(&mut self, now: i64) {
+        self.out.set_now(now);
+    }
+
     fn tick(&mut self, now: i64) -> Result<()> {
         self.out.set_now(now);
         match self.filter.deadline() {

@@ -97,7 +97,7 @@ impl Input {
                 Fill::Bytes => {
                     last = self.books.look_at_clock();
                     // What is sent on of these is sent now, not when the last ones came.
-                    consumer.tick(last)?;
+                    consumer.has_read(last);
                     let arrival = self.reader.get_ref().arrival();
                     arrival.into_iter().for_each(|time| self.books.arrived(time));
                 }
