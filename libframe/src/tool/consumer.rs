@@ -36,7 +36,11 @@ pub(super) trait Consumer {
     /// Nothing more is at hand: what was gathered must go out.
     fn idle(&mut self) -> Result<()>;
 
-    /// The time now; called after each read and when a deadline has passed.
+    /// More was read, at this time. No deadline is looked at before it is taken: what is in
+    /// this process's memory alone must not wait for anything.
+    fn has_read(&mut self, _now: i64) {}
+
+    /// The time now; called when all that was read is taken, and when a deadline has passed.
     fn tick(&mut self, now: i64) -> Result<()>;
 
     /// When `tick` must be called at the latest.

@@ -278,6 +278,10 @@ impl<F: Filter, O: Outlet> Consumer for FilterStage<F, O> {
         self.out.flush()
     }
 
+    fn has_read(&mut self, now: i64) {
+        self.out.set_now(now);
+    }
+
     fn tick(&mut self, now: i64) -> Result<()> {
         self.out.set_now(now);
         match self.filter.deadline() {

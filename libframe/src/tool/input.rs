@@ -97,8 +97,8 @@ impl Input {
                 }
                 Fill::Bytes => {
                     last = self.books.look_at_clock();
-                    // What was read is sent at this time, not at that before the wait.
-                    consumer.tick(last)?;
+                    // What is sent on of these is sent now, not when the last ones came.
+                    consumer.has_read(last);
                     let arrival = self.reader.get_ref().arrival();
                     arrival.into_iter().for_each(|time| self.books.arrived(time));
                 }
