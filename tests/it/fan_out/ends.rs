@@ -49,7 +49,8 @@ fn a_failure_is_noticed_while_the_input_is_silent() {
 fn a_failure_is_noticed_while_another_branch_is_stuck() {
     let line = "sim-src glove --rate max | fan-out --queue 256KiB \
                 --must 'echo $$ > {new}/pid; exec cat > {new}/a' \
-                --must 'bad=while [ -d {new} -a ! -e {new}/go ]; do sleep 0.02; done; exit 1'";
+                --must 'bad=exec 3<&0; cat <&3 > /dev/null & \
+                while [ -d {new} -a ! -e {new}/go ]; do sleep 0.02; done; exit 1'";
     let mut started = fan(line).start();
     let folder = folder(&started);
     let pid = pid_in(&folder, "pid");
