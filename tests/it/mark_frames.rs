@@ -49,7 +49,7 @@ fn everything_passes_and_planned_events_stand_before_what_came_later() {
 fn lines_on_a_fifo_are_events_with_the_time_at_which_they_were_written() {
     let folder = Scratch::new();
     let fifo = folder.file("marks");
-    let line = format!("sim-src --rate 200 | mark-frames --fifo {fifo} --label note");
+    let line = format!("sim-src --rate 200 | mark-frames --fifo {fifo} --mark note");
     let mut started = pipe(&line).start();
     started.until_ready(1);
     let mut between = Vec::new();
@@ -80,7 +80,7 @@ fn lines_on_a_fifo_are_events_with_the_time_at_which_they_were_written() {
 
 #[test]
 fn a_signal_is_an_event() {
-    let mut started = pipe("sim-src --rate 200 | mark-frames --label press").start();
+    let mut started = pipe("sim-src --rate 200 | mark-frames --mark press").start();
     started.until_ready(1);
     let before = Clock::system().now();
     started.signal(1, Signal::USR2).until_records(Kind::EVENT, 1);

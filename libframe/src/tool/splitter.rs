@@ -192,6 +192,10 @@ impl<S: Splitter> Consumer for SplitterStage<S> {
         self.splitter.flush()
     }
 
+    fn has_read(&mut self, now: i64) {
+        self.now = now;
+    }
+
     fn tick(&mut self, now: i64) -> Result<()> {
         self.now = now;
         Ok(())

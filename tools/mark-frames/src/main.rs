@@ -44,7 +44,7 @@ struct Args {
 
     /// The label of the events that SIGUSR2 makes, and empty lines on the FIFO
     #[arg(long, value_name = "LABEL", default_value = "mark")]
-    label: String,
+    mark: String,
 
     /// An event at this time after the session's start, or each time: hit@2s, hit=5@2s,
     /// hit/2s; may be repeated
@@ -91,7 +91,7 @@ impl Filter for Mark {
             keys::listen(terminal.reader()?, cues.inbox())?;
         }
         Ok(Mark {
-            label: args.label,
+            label: args.mark,
             keys: args.keys.unwrap_or_default(),
             planned: args.events,
             _terminal: terminal,
