@@ -182,7 +182,6 @@ impl Backlog {
 mod tests {
     use super::*;
     use crate::block::tests::{block, record};
-    use libframe::payload::Stats;
     use libframe::wire::Kind;
 
     use crate::rest::Report;
@@ -267,7 +266,7 @@ mod tests {
                 let event = record(Kind::EVENT, 1, seq, b"something happened");
                 let data = record(Kind::DATA, 1, seq, &[7; 100]);
                 backlog.push(&block(&[event, data]));
-                let report = Report { session: 9, time: 0, stats: Stats::default() };
+                let report = Report { session: 9, time: 0, stats: Box::default() };
                 backlog.tell(Item::Report(report.clone()));
                 if seq % 100 == 0 {
                     backlog.tell(Item::End(report, "end".into()));

@@ -196,7 +196,7 @@ impl Delivery {
 
     /// The branch's own account of the time since its last one.
     fn tell_stats(&mut self, report: &Report, now: i64) {
-        let mut stats = report.stats.clone();
+        let mut stats = (*report.stats).clone();
         let (flow, reported) = (self.flow, self.reported);
         stats.output = Flow {
             records: flow.records - reported.records,
@@ -373,7 +373,7 @@ mod tests {
 
     fn report() -> Report {
         let stats = Stats { stage: "fan-out:x".into(), ..Stats::default() };
-        Report { session: 9, time: 5, stats }
+        Report { session: 9, time: 5, stats: Box::new(stats) }
     }
 
     fn gives(delivery: &mut Delivery, entry: Entry) -> Arc<Block> {

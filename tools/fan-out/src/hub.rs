@@ -121,6 +121,7 @@ impl Hub {
             if let Some(block) = put(&others) {
                 lane.force(&block);
             }
+            let stats = Box::new(stats);
             lane.tell(Item::Report(Report { session, time, stats }));
             self.more[at].notify_all();
         }
@@ -130,7 +131,7 @@ impl Hub {
     pub(crate) fn end(&self, session: u32, time: i64, common: &Stats, reason: &str) {
         let mut lanes = self.lock();
         for (lane, more) in lanes.iter_mut().zip(&self.more) {
-            let stats = lane.stats(common);
+            let stats = Box::new(lane.stats(common));
             lane.tell(Item::End(Report { session, time, stats }, reason.into()));
             more.notify_all();
         }

@@ -37,7 +37,8 @@ pub(crate) enum Item {
 pub(crate) struct Report {
     pub(crate) session: u32,
     pub(crate) time: i64,
-    pub(crate) stats: Stats,
+    /// Elsewhere, or each gap would take as much room.
+    pub(crate) stats: Box<Stats>,
 }
 
 impl Rest {
@@ -131,7 +132,9 @@ impl Rest {
             }
             Item::Kept(bytes) => self.held += bytes.capacity(),
             Item::Report(_) => {}
-            Item::End(report, _) => self.held += report.stats.stage.capacity() + 64,
+            Item::End(report, _) => {
+                self.held += size_of::<Stats>() + report.stats.stage.capacity() + 64;
+            }
         }
         self.items.push(item);
     }
@@ -228,7 +231,7 @@ mod tests {
             let span = Span { session, stream: 1, first: 0, count: 5, from: 0, to: 0 };
             rest.push(Item::Gap(span));
             let reason = "end".to_owned();
-            let report = Report { session, time: 0, stats: Stats::default() };
+            let report = Report { session, time: 0, stats: Box::default() };
             rest.push(Item::End(report, reason));
         }
         let span = Span { session: 50, stream: 1, first: 0, count: 7, from: 0, to: 0 };

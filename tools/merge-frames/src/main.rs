@@ -32,7 +32,7 @@ const EXAMPLES: &str = "Examples:
 
 /// Merge several pipes or files into one stream, in order of time.
 ///
-/// An input is a FIFO, what bash puts in place of <(…), a file of records, or - for stdin.
+/// An input is a FIFO, what bash puts in place of <(...), a file of records, or - for stdin.
 /// What comes of all of them is one session. Streams are numbered anew; a name that several
 /// have gets the input's in front, like left/glove. Numbers, times and bytes of samples stay
 /// as they are. A batch goes where its first sample belongs.
