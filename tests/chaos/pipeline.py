@@ -96,8 +96,11 @@ class Pipeline:
         return running
 
     def clear(self):
-        """Ends what is left, and says what that was."""
-        deadline = time.monotonic() + 2
+        """Ends what is left, and says what that was.
+
+        Whoever lost the one who fed him may still work off what is in his pipe.
+        """
+        deadline = time.monotonic() + 30
         while (left := descendants(os.getpid())) and time.monotonic() < deadline:
             reap()
             time.sleep(0.02)

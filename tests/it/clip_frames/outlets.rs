@@ -66,6 +66,24 @@ fn a_clip_whose_recorder_is_killed_while_it_is_open_can_be_repaired() {
 }
 
 #[test]
+fn that_nothing_triggered_is_no_failure_of_anyone() {
+    let folder = Scratch::new();
+    let tape = Tape::new().stream(60.0, 1, 0..SECOND).event(MS, "other");
+    let line = format!("clip-frames --on hit | to-h5 {}", folder.file("%03c.h5"));
+    pipe(&line).input(tape.bytes()).run().expect(&[0, 0]).expect_silence();
+    assert!(folder.names().is_empty());
+    let run = pipe("clip-frames --on hit | to-text").input(tape.bytes()).run();
+    run.expect(&[0, 0]).expect_silence();
+    // But if the stage before failed, all know it.
+    let run = pipe(&line).input(tape.open()).run();
+    run.expect(&[3, 3]).expect_stderr(1, "broke off");
+    let marker = folder.file("ran");
+    let line = format!("clip-frames --on hit --exec 'touch {marker}'");
+    pipe(&line).input(tape.bytes()).run().expect(&[0]).expect_silence();
+    assert!(folder.names().is_empty());
+}
+
+#[test]
 fn the_file_of_a_clip_is_complete_when_the_clip_is() {
     let folder = Scratch::new();
     let tape = Tape::new().stream(60.0, 1, 0..4 * SECOND).event(SECOND, "hit");

@@ -4,8 +4,8 @@ use std::fmt;
 
 use anyhow::Result;
 use libframe::batch::{Builder, Samples};
-use libframe::payload::{ClockReading, Event, Gap, Payload, Session, Value};
-use libframe::tool::{Output, name_session};
+use libframe::payload::{ClockReading, Event, Gap, Payload, Reason, Session, Value};
+use libframe::tool::{Ended, Output, name_session};
 use libframe::wire::{Header, Kind, Record};
 
 use crate::lane::{Lane, Window};
@@ -66,6 +66,34 @@ impl fmt::Display for Millis {
             _ => write!(f, "{}ms", micros as f64 / 1000.0),
         }
     }
+}
+
+/// Sends a session with nothing in it, whose clip has number 0: that nothing triggered is
+/// not that this stage failed, and the stages after must be able to tell.
+pub(crate) fn send_none(
+    mut session: Session,
+    ended: &Ended<'_>,
+    out: &mut impl Output,
+) -> Result<()> {
+    session.meta.insert("clip".into(), "0".into());
+    session.meta.insert("clip_of".into(), session.uuid.clone());
+    let (time, tag) = (session.start_monotonic, name_session(&mut session));
+    let header =
+        |kind| Header { kind, flags: 0, stream: 0, session: tag, seq: 0, time, sent: 0 };
+    out.send(Record::new(header(Kind::SESSION), &session.to_bytes()))?;
+    if let Some(stage) = ended.broke_off {
+        let gap = Gap {
+            first: 0,
+            count: None,
+            reason: Reason::Upstream,
+            stage: stage.into(),
+            from: None,
+            to: Some(ended.time),
+            detail: String::new(),
+        };
+        out.send(Record::new(header(Kind::GAP), &gap.to_bytes()))?;
+    }
+    out.end(tag, ended.time, "no clip")
 }
 
 impl Clip {

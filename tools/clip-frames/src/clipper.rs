@@ -70,6 +70,16 @@ impl Clipper {
         self.tag.is_some()
     }
 
+    /// The session that clips are of now, if it has this tag.
+    pub(crate) fn session_of(&self, tag: u32) -> Option<&Session> {
+        (self.tag == Some(tag)).then_some(&self.session)
+    }
+
+    /// How many clips there were.
+    pub(crate) fn clips(&self) -> u64 {
+        self.clips
+    }
+
     /// Takes a record of any kind but END.
     pub(crate) fn record(
         &mut self,

@@ -232,7 +232,14 @@ impl Filter for ClipFrames {
 
     fn end(&mut self, ended: &Ended<'_>, out: &mut impl Output) -> Result<()> {
         self.take_cues(out)?;
-        self.clipper.end(ended, out)
+        let parent = self.clipper.session_of(ended.session).cloned();
+        self.clipper.end(ended, out)?;
+        match parent {
+            Some(parent) if self.clipper.clips() == 0 => {
+                clip::send_none(parent, ended, out)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn close(&mut self, _account: &Account) -> Result<()> {

@@ -106,6 +106,8 @@ struct ToH5 {
     min_free: Option<u64>,
     clock: Clock,
     voice: Voice,
+    /// The session that says that nothing triggered: there is nothing to have a file of.
+    without_clip: Option<u32>,
     /// `None` between two clips that have files of their own.
     recorder: Option<Recorder>,
     /// When the file was begun, and when it is brought up to date next.
@@ -161,6 +163,7 @@ impl Sink for ToH5 {
             next_commit: now.saturating_add(args.flush),
             closing: VecDeque::new(),
             session: None,
+            without_clip: None,
         };
         if !tool.name.is_per_clip() {
             let path = tool.name.first()?;
@@ -180,7 +183,12 @@ impl Sink for ToH5 {
         let session = self.session.replace(record.header.session);
         let begins = session != self.session || self.recorder.is_none();
         if begins && self.name.is_per_clip() {
-            self.begin_clip(&record)?;
+            if self.without_clip != self.session {
+                self.begin_clip(&record)?;
+            }
+            if self.without_clip == self.session {
+                return Ok(());
+            }
         }
         self.recorder()?.record(&record)
     }
@@ -281,6 +289,10 @@ impl ToH5 {
         let session = session.ok().filter(|_| first.header.kind == Kind::SESSION);
         let clip = session.and_then(|session| session.meta.get("clip")?.parse().ok());
         let clip: u64 = clip.ok_or_else(|| self.name.no_clip())?;
+        if clip == 0 {
+            self.without_clip = Some(first.header.session);
+            return Ok(());
+        }
         let path = self.name.of_clip(clip)?;
         self.begin(&path)?;
         self.voice.detail(&format!("clip {clip}: {}", path.display()));
