@@ -128,7 +128,7 @@ def settle(output, environment):
                                 capture_output=True, text=True, check=False)
         if repair.returncode not in (0, 3):
             return [f"repair: {repair.returncode}: {repair.stderr.strip()}"], {}
-    return account.check(output.witnesses, output.path)
+    return account.check(output.witnesses, output.path, output.partial)
 
 
 def untold(kinds, pipeline, outputs):

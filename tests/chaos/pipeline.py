@@ -125,15 +125,24 @@ def reap():
 def descendants(pid):
     """All processes below one, the dead ones that nobody waited for left out."""
     found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+    for child in children_of(pid):
+        if state_of(child) not in ("Z", "X", None):
+            found.append(child)
+        found += descendants(child)
+    return found
+
+
+def children_of(pid):
+    try:
+        tasks = [*Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:  # it has just ended
+        return []
+    found = []
+    for task in tasks:
         try:
-            children = [int(child) for child in task.read_text().split()]
+            found += [int(child) for child in task.read_text().split()]
         except OSError:
             continue
-        for child in children:
-            if state_of(child) not in ("Z", "X", None):
-                found.append(child)
-            found += descendants(child)
     return found
 
 

@@ -26,6 +26,8 @@ class Output:
     witnesses: list
     # Drops samples on purpose when it is slow, and says so.
     lossy: bool = False
+    # Holds a part only, by the user's wish.
+    partial: bool = False
     # Need not be there, nor come to its end.
     optional: bool = False
 
@@ -114,4 +116,14 @@ def merge(pipeline, dice, between):
     return [Output(pipeline.folder / "got.h5", sent)]
 
 
-SHAPES = {shape.__name__: shape for shape in (line, file, fan, queue, merge)}
+def clip(pipeline, dice, between):
+    """What is around events, each clip a session of its own."""
+    got = pipeline.folder / "got.frames"
+    chain = [[*source(dice), "--event", "hit/300ms"], witness(pipeline), *between,
+             ["clip-frames", "--on", "hit", "--pre", dice.choice(["50ms", "100ms"]),
+              "--post", dice.choice(["50ms", "100ms", "250ms"])]]
+    pipeline.chain(chain, stdout=open(got, "wb"))
+    return [Output(got, [pipeline.base / "sent.frames"], partial=True)]
+
+
+SHAPES = {shape.__name__: shape for shape in (line, file, fan, queue, merge, clip)}
