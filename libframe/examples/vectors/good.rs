@@ -1,7 +1,8 @@
 //! Streams as they should be, every part of the format in one of them.
 
 use libframe::payload::{
-    ClockReading, End, Event, Flow, Gap, Reason, Session, Stage, Stats, Totals, Value,
+    ClockReading, End, Event, Flow, Gap, Payload as _, Reason, Session, Stage, Stats,
+    Totals, Value,
 };
 use libframe::schema::{Channel, Device, DeviceClock, Stream};
 use libframe::wire::{FLAG_DEVICE_TIME, FLAG_MUST_KNOW, Header, Kind};
@@ -80,6 +81,13 @@ pub(crate) fn ok() -> Vec<Case> {
                 .typed(1, 1, &gap(1, None, Reason::Parser))
                 .data(1, 1)
                 .end(&[(1, 2)]),
+        ),
+        ok(
+            "other-clock",
+            "A stream of another host: its times are raw, and a CLOCK on it tells how far its \
+             clock is from that of the session.",
+            6,
+            other_clock(),
         ),
         ok(
             "reordered",
@@ -171,6 +179,9 @@ pub(crate) fn stats() -> Stats {
         output: Flow { records: 3, samples: 3, bytes: 250 },
         dropped: 1,
         hop: vec![(12, 3)],
+        age: vec![(14, 3)],
+        number: Some(0),
+        last: true,
         ..Stats::default()
     }
 }
@@ -188,6 +199,29 @@ pub(crate) fn device_times() -> Writer {
         .send(header, &[&4_294_962_296u64.to_le_bytes()[..], &pair(0)].concat())
         .batch(1, 1, true, &samples)
         .end(&[(1, 3)])
+}
+
+pub(crate) fn other_clock() -> Writer {
+    let ahead = 3_600_000_000_000;
+    let clock = ClockReading {
+        monotonic: START,
+        remote: "rig-2".into(),
+        offset: Some(ahead),
+        round_trip: Some(250_000),
+        ..ClockReading::default()
+    };
+    let begin = Writer::new(A).typed(1, 0, &pairs());
+    let on_its_clock = |kind: Kind, seq: u64| {
+        let header = begin.header(kind, 1, seq);
+        Header { time: header.time + ahead, ..header }
+    };
+    let [first, second] = [0, 1].map(|seq| on_its_clock(Kind::DATA, seq));
+    let told = on_its_clock(Kind::CLOCK, 0);
+    begin
+        .send(told, &clock.to_bytes())
+        .send(first, &pair(0))
+        .send(second, &pair(1))
+        .end(&[(1, 2)])
 }
 
 pub(crate) fn batches_fixed() -> Writer {
