@@ -26,6 +26,7 @@ pub struct StreamLedger {
     losses: Vec<Loss>,
     last_time: Option<i64>,
     mark: u64,
+    first_mark: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -283,8 +284,15 @@ impl StreamLedger {
     }
 
     /// Leaves a mark for the reader's own use and returns the last one; 0 at first.
+    #[inline]
     pub fn mark(&mut self, mark: u64) -> u64 {
+        self.first_mark.get_or_insert(mark);
         std::mem::replace(&mut self.mark, mark)
+    }
+
+    /// The first mark that was left.
+    pub fn first_mark(&self) -> Option<u64> {
+        self.first_mark
     }
 
     /// Capture time of the last samples that came.

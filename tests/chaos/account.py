@@ -23,8 +23,8 @@ def check(sent, path, partial):
     for name, holding in recording.streams.items():
         original = truth.get(original_name(name, truth))
         if original is None:
-            # Nothing of it was ever announced to the witness: a late one never saw STREAM.
-            if holding.samples:
+            # A clip without its description has samples of a stream without a name.
+            if holding.samples and not (partial and name.startswith("(")):
                 faults.append(f"{name}: was never sent")
             continue
         found = compare(original, holding, recording, totals, partial)

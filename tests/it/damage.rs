@@ -1,7 +1,7 @@
 //! Damage on the way costs the records it touched, and is counted exactly.
 
 use framepipe_tests::pipe;
-use libframe::wire::HEADER_LEN;
+use libframe::wire::{HEADER_LEN, Kind};
 
 const RECORDS: u64 = 10_000;
 
@@ -144,4 +144,37 @@ fn a_recording_whose_writer_was_killed_is_readable_and_names_it() {
     let run = pipe("inspect-frames -f json").input(file).run();
     run.expect(&[3]).expect_stderr(0, "batch-frames broke off");
     assert!(run.json()["sessions"][0]["streams"][0]["samples"].as_u64() > Some(300));
+}
+
+#[test]
+fn damage_before_a_streams_first_record_explains_what_is_missing_there() {
+    let mut whole = pipe("sim-src glove -n 50 --rate max").run().stdout;
+    // Its description and its first sample.
+    let mut at = 0;
+    let mut kinds = vec![Kind::STREAM, Kind::DATA];
+    while at < whole.len() {
+        let length = u32::from_le_bytes(whole[at + 8..at + 12].try_into().unwrap());
+        if kinds.first() == Some(&Kind(whole[at + 4])) {
+            whole[at + HEADER_LEN] ^= 1;
+            kinds.remove(0);
+        }
+        at += HEADER_LEN + length as usize;
+    }
+    let run = pipe("inspect-frames -f json").input(&whole[..]).run();
+    let ledger = &run.expect(&[3]).json()["sessions"][0]["ledger"];
+    assert_eq!((&ledger["lost"], &ledger["unexplained"]), (&1.into(), &0.into()));
+    // The same without damage: a record that somebody took away.
+    let whole = pipe("sim-src glove -n 50 --rate max").run().stdout;
+    let first = whole.windows(5).position(|head| head == b"\xD5FP1\x03").unwrap();
+    let stream = whole.windows(5).position(|head| head == b"\xD5FP1\x02").unwrap();
+    let length = |at: usize| {
+        let length = u32::from_le_bytes(whole[at + 8..at + 12].try_into().unwrap());
+        at + HEADER_LEN + length as usize
+    };
+    let stolen =
+        [&whole[..stream], &whole[length(stream)..first], &whole[length(first)..]]
+            .concat();
+    let run = pipe("inspect-frames -f json").input(stolen).run();
+    let ledger = &run.expect(&[3]).json()["sessions"][0]["ledger"];
+    assert_eq!((&ledger["lost"], &ledger["unexplained"]), (&1.into(), &1.into()));
 }

@@ -63,6 +63,14 @@ struct Before {
 }
 
 impl Before {
+    /// What is known before a stream's first record, in a session that began after so many
+    /// damaged places.
+    fn first(stream: &StreamLedger, intact: u64) -> Before {
+        let corrupt = stream.first_mark().is_some_and(|damages| damages > intact);
+        let reason = if corrupt { Reason::Corrupt } else { Reason::Upstream };
+        Before { reason, time: None }
+    }
+
     /// Looks at a stream, and marks how far it has been looked at.
     #[inline]
     fn look(stream: &mut StreamLedger, damages: u64) -> Before {
@@ -400,7 +408,9 @@ impl Books {
             self.local = (here && !self.recorded).then_some(header.session);
             let open = self.sessions.open(header.session);
             open.stages = session.stages.into_iter().map(|stage| stage.name).collect();
-            open.from_start |= first;
+            if first && !open.from_start {
+                (open.from_start, open.damages) = (true, self.damages);
+            }
         }
         to.record(record, &self.catalog)
     }
@@ -412,14 +422,19 @@ impl Books {
             // What it says cannot be checked, so for its readers the session broke off.
             return self.malformed(record, to);
         };
-        let from_start = self.sessions.open(header.session).from_start;
+        let open = self.sessions.open(header.session);
+        let (from_start, intact) = (open.from_start, open.damages);
         for totals in &end.streams {
             let header = Header { stream: totals.stream, ..header };
             let damages = self.damages;
             let stream = self.stream(&header)?;
-            let before = Before::look(stream, damages);
-            for hole in stream.settle(totals, from_start).into_iter().flatten() {
-                self.hole(&header, hole, before, None, to)?;
+            let [head, tail] =
+                [Before::first(stream, intact), Before::look(stream, damages)];
+            let [first, last] = stream.settle(totals, from_start);
+            for (hole, before) in [(first, head), (last, tail)] {
+                if let Some(hole) = hole {
+                    self.hole(&header, hole, before, None, to)?;
+                }
             }
         }
         match self.sessions.take(|open| open.tag == header.session) {

@@ -14,6 +14,8 @@ pub(super) struct Open {
     pub(super) stages: Vec<String>,
     /// Its first record was seen, so nothing before can be missing in silence.
     pub(super) from_start: bool,
+    /// Damaged places before that record.
+    pub(super) damages: u64,
 }
 
 impl Open {
@@ -34,7 +36,7 @@ impl Sessions {
         if self.0.last().is_none_or(|open| open.tag != tag) {
             let open = self.take(|open| open.tag == tag).unwrap_or_else(|| {
                 let (ledger, stages) = (SessionLedger::default(), Vec::new());
-                Open { tag, ledger, stages, from_start: false }
+                Open { tag, ledger, stages, from_start: false, damages: 0 }
             });
             self.0.push(open);
         }
