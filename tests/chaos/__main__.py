@@ -164,7 +164,7 @@ def main():
             if result["faults"] or args.verbose:
                 print(json.dumps(result), flush=True)
     print(f"chaos: {rounds} rounds, {failed} failed; {sums['received']} samples received, "
-          f"{sums['explained']} explained, {sums['after']} after a recording broke off")
+          f"{sums['explained']} explained, {sums['unclaimed']} beyond where a recording broke off")
     print("chaos: " + ", ".join(f"{name} {n}" for name, n in sorted(shapes.items())))
     sys.exit(failed > 0)
 

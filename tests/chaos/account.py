@@ -10,35 +10,37 @@ def check(sent, path, partial):
     """Faults of one recording, as lines; nothing if every sample is accounted for.
 
     `sent` are the files that witnesses wrote right behind the sources. What a stream lacks at
-    its end is no fault where the recording itself says that it did not come to its end:
-    nothing after that is claimed.
+    its ends is no fault where the recording itself says that it did not come to its end: then
+    nothing of that is claimed.
     """
     if not path.exists():
         return [], {"missing": True}
     recording = holdings.read(path)
-    faults, totals = [], {"received": 0, "explained": 0, "after": 0, "ended": recording.ended}
+    faults, totals = [], {"received": 0, "explained": 0, "unclaimed": 0, "ended": recording.ended}
     truth = {}
     for witness in sent:
         truth.update(holdings.read(witness).streams)
     for name, holding in recording.streams.items():
-        original = truth.get(original_name(name, truth))
+        original = original_of(name, holding, truth)
         if original is None:
-            # A clip without its description has samples of a stream without a name.
-            if holding.samples and not (partial and name.startswith("(")):
+            if holding.samples:
                 faults.append(f"{name}: was never sent")
             continue
         found = compare(original, holding, recording, totals, partial)
         faults += [f"{name}: {fault}" for fault in found]
     for name, original in truth.items():
-        known = {original_name(other, truth) for other in recording.streams}
-        if name not in known and recording.ended and original.samples and not partial:
+        known = [original_of(*other, truth) for other in recording.streams.items()]
+        if original not in known and recording.ended and original.samples and not partial:
             faults.append(f"{name}: is not in the recording")
     return faults, totals
 
 
-def original_name(name, truth):
-    """merge-frames puts an input's name before one that two inputs have."""
-    return name if name in truth else str(name).split("/")[-1]
+def original_of(name, holding, truth):
+    """What was sent of a stream. merge-frames puts an input's name before one that two inputs
+    have; and one whose description was damaged has a number only.
+    """
+    nameless = [other for other in truth.values() if other.number == holding.number]
+    return truth.get(name) or truth.get(name.split("/")[-1]) or next(iter(nameless), None)
 
 
 def compare(original, holding, recording, totals, partial):
@@ -62,17 +64,17 @@ def compare(original, holding, recording, totals, partial):
     totals["explained"] += sum(number in sent for number in explained)
     if partial:
         return
-    last = max(max(got, default=-1), max(explained, default=-1))
-    lacking = [number for number in sent if number not in got and number not in explained]
-    after = [number for number in lacking if number > last]
-    before = [number for number in lacking if number < last]
-    if before:
-        yield f"{len(before)} samples are missing without a word, the first is {before[0]}"
-    if after and recording.ended:
-        yield f"{len(after)} samples are missing at the end of a complete recording"
+    known = {*got, *explained}
+    first, last = min(known, default=0), max(known, default=-1)
+    lacking = [number for number in sent if number not in known]
+    # Only END tells whether there was something before the first, or after the last.
+    unclaimed = [number for number in lacking if not first <= number <= last]
+    silent = lacking if recording.ended else [*{*lacking} - {*unclaimed}]
+    if silent:
+        yield f"{len(silent)} samples are missing without a word, the first is {min(silent)}"
     most = max(max(sent, default=-1), max(excused, default=-1))
     invented = [number for number in explained
                 if number not in sent and number not in excused and number <= most]
     if invented:
         yield f"{len(invented)} samples are told missing that never were, the first is {invented[0]}"
-    totals["after"] += len(after)
+    totals["unclaimed"] += 0 if recording.ended else len(unclaimed)

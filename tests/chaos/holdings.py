@@ -30,6 +30,7 @@ class Gap(NamedTuple):
 class Holding:
     """One stream of a recording: each sample's bytes by its number."""
 
+    number: int = 0
     samples: dict = field(default_factory=dict)
     twice: list = field(default_factory=list)
     gaps: list = field(default_factory=list)
@@ -54,8 +55,8 @@ class Recording:
     streams: dict = field(default_factory=dict)
     ended: bool = False
 
-    def stream(self, name):
-        return self.streams.setdefault(name, Holding())
+    def stream(self, name, number):
+        return self.streams.setdefault(name, Holding(number))
 
 
 def read(path):
@@ -76,9 +77,9 @@ def read_frames(path):
             open_sessions.add(item.session)
         if item.kind in (framepipe.DATA, framepipe.BATCH):
             samples = item.samples(keys)
-            recording.stream(keys["name"]).add(samples.seq, map(bytes, samples.values))
+            recording.stream(keys["name"], item.stream).add(samples.seq, map(bytes, samples.values))
         elif item.kind == framepipe.GAP and item.stream:
-            recording.stream(keys["name"]).gaps.append(gap_of(item.message()))
+            recording.stream(keys["name"], item.stream).gaps.append(gap_of(item.message()))
         elif item.kind == framepipe.GAP:
             broken.add(item.session)
         elif item.kind == framepipe.END and item.message()["reason"] != FAILURE:
@@ -105,13 +106,14 @@ def read_h5(path):
         for group in sorted(file["streams"].values(), key=described_first):
             key = int(group.attrs["session"]), int(group.attrs["stream"])
             name = names.setdefault(key, text(group.attrs["name"]))
-            recording.stream(name).add(group["seq"][...], samples_of(group))
+            recording.stream(name, key[1]).add(group["seq"][...], samples_of(group))
         columns = "session stream first count stage reason".split()
         rows = zip(*(file["gaps"][name][...].tolist() for name in columns))
         for session, stream, first, count, stage, reason in rows:
             if stream:
                 gap = Gap(first, max(count, 0), text(stage), text(reason))
-                recording.stream(names.get((session, stream), str(stream))).gaps.append(gap)
+                name = names.get((session, stream), str(stream))
+                recording.stream(name, stream).gaps.append(gap)
             else:
                 recording.ended = False
     return recording

@@ -27,5 +27,5 @@ fn a_pipeline_that_nobody_harms_loses_nothing() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.contains("chaos: 4 rounds, 0 failed"), "{text}");
-    assert!(text.contains(" 0 explained, 0 after"), "{text}");
+    assert!(text.contains(" 0 explained, 0 beyond"), "{text}");
 }
