@@ -5,6 +5,7 @@ What the stages did is then in the folder that is named.
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections import Counter
@@ -140,23 +142,30 @@ def untold(kinds, pipeline, outputs):
             yield f"{stage.name} exited with {status}: {log}"
 
 
-def seeds(args):
-    first = args.seed
-    if not args.duration:
-        yield from range(first, first + args.rounds)
-        return
-    end = time.monotonic() + seconds_of(args.duration)
-    while time.monotonic() < end:
-        yield first
-        first += 1
+def seeds(args, free):
+    """The rounds' seeds, each when there is a free place for it."""
+    rounds = itertools.count(args.seed)
+    end = None
+    if args.duration:
+        end = time.monotonic() + seconds_of(args.duration)
+    else:
+        rounds = itertools.islice(rounds, args.rounds)
+    for seed in rounds:
+        free.acquire()
+        if end and time.monotonic() >= end:
+            return
+        yield seed
 
 
 def main():
     args = options()
-    tasks = ((seed, args.shape, args.fault, args.keep) for seed in seeds(args))
+    # A pool takes all tasks that it is offered, and would work them off after the time is up.
+    free = threading.Semaphore(args.jobs)
+    tasks = ((seed, args.shape, args.fault, args.keep) for seed in seeds(args, free))
     rounds, failed, sums, shapes = 0, 0, Counter(), Counter()
     with multiprocessing.Pool(args.jobs, maxtasksperchild=20) as pool:
         for result in pool.imap_unordered(one_round, tasks):
+            free.release()
             rounds += 1
             failed += bool(result["faults"])
             sums.update(result.get("totals", {}))
