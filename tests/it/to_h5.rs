@@ -314,6 +314,21 @@ fn a_name_can_have_the_time_in_it_and_folders_of_days() {
 }
 
 #[test]
+fn no_file_is_begun_when_all_is_over() {
+    let folder = Scratch::new();
+    let file = folder.file("a.h5");
+    let mut frames = Frames { next: 0 };
+    let mut child = recorder(&[&file, "--rotate", "100ms", "--flush", "20ms"]);
+    let mut stdin = child.stdin.take().unwrap();
+    let all = [frames.begin(), frames.some(50), frames.end()].concat();
+    stdin.write_all(&all).unwrap();
+    sleep(Duration::from_millis(500));
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(folder.names(), ["a.h5"]);
+}
+
+#[test]
 fn files_that_follow_one_another_have_every_frame_once() {
     let folder = Scratch::new();
     let file = folder.file("a.h5");

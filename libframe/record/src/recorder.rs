@@ -103,6 +103,11 @@ impl Recorder {
         self.handover.waiting()
     }
 
+    /// Whether a session was announced whose END has not come.
+    pub fn is_in_session(&self) -> bool {
+        self.journal.announced().next().is_some()
+    }
+
     /// Begins the next file of the same records: it knows all that was announced. This
     /// one is still to be closed.
     pub fn next(&self, path: &Path, options: Options) -> Result<Recorder> {

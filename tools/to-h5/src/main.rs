@@ -317,6 +317,10 @@ impl ToH5 {
 
     /// Goes on in a new file. The old one is completed meanwhile.
     fn begin_next(&mut self, now: i64) -> Result<()> {
+        // After END there is no session for it, and perhaps nothing will come.
+        if !self.recorder()?.is_in_session() {
+            return Ok(());
+        }
         self.wait_for(0)?;
         let path = self.name.next()?;
         let options = self.options;
