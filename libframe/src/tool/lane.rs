@@ -12,7 +12,7 @@ use crate::payload::{Gap, Payload as _, Reason};
 use crate::wire::{HEADER_LEN, Header, Kind, Record};
 
 /// The smallest block and the largest that holds more than one record.
-const SMALL: usize = 4 << 10;
+const SMALL: usize = 256;
 const LARGE: usize = 64 << 10;
 /// Blocks that are kept for later, of those that are not too long.
 const MAX_SPARE: usize = 32;
