@@ -212,21 +212,7 @@ fn command<A: Parser>(role: Role) -> Command {
         if arg.get_short().is_some_and(|short| shorts.contains(&short)) {
             command = command.mut_arg(&id, |arg| arg.short(None));
         }
-        if role == Role::Recorder && id == "queue" {
-            let help = "How much input may wait while the disk or the peer stalls";
-            command = command.mut_arg(&id, |arg| arg.default_value("32MiB").help(help));
-        }
-        if role == Role::Queue {
-            command = command.mut_arg(&id, of_queue);
-        }
-        if role == Role::Merge && id == "queue" {
-            let help = "How much of each input may wait for the others";
-            command = command.mut_arg(&id, |arg| arg.default_value("1MiB").help(help));
-        }
-        if role == Role::Splitter && id == "queue" {
-            let help = "How much may wait for each branch, beyond what is being written";
-            command = command.mut_arg(&id, |arg| arg.help(help));
-        }
+        command = command.mut_arg(&id, |arg| adapted(arg, role));
         if unfit.contains(&id.as_str()) {
             command = command.mut_arg(&id, |arg| arg.hide(true));
         }
@@ -234,11 +220,20 @@ fn command<A: Parser>(role: Role) -> Command {
     command
 }
 
-/// What is different where the queue is what the tool is for.
-fn of_queue(arg: Arg) -> Arg {
-    match arg.get_id().as_str() {
-        "queue" => arg.default_value("64MiB"),
-        "overflow" => arg.value_parser(Overflow::parse).help(
+/// An option in the words of a role: each has its queue in another place.
+fn adapted(arg: Arg, role: Role) -> Arg {
+    match (role, arg.get_id().as_str()) {
+        (Role::Recorder, "queue") => arg
+            .default_value("32MiB")
+            .help("How much input may wait while the disk or the peer stalls"),
+        (Role::Merge, "queue") => arg
+            .default_value("1MiB")
+            .help("How much of each input may wait for the others"),
+        (Role::Splitter, "queue") => {
+            arg.help("How much may wait for each branch, beyond what is being written")
+        }
+        (Role::Queue, "queue") => arg.default_value("64MiB"),
+        (Role::Queue, "overflow") => arg.value_parser(Overflow::parse).help(
             "What to do when it is full: block, drop-oldest, drop-newest, spill:DIR",
         ),
         _ => arg,

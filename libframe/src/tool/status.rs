@@ -210,13 +210,7 @@ fn is_last(role: Role) -> bool {
         Role::TextSink | Role::Device => {
             !stdout.is_terminal() && kind != Ok(FileType::Fifo)
         }
-        Role::Source
-        | Role::Filter
-        | Role::QueueingFilter
-        | Role::Queue
-        | Role::Splitter
-        | Role::Merge
-        | Role::Command => kind != Ok(FileType::Fifo),
+        _ => kind != Ok(FileType::Fifo),
     }
 }
 
@@ -301,8 +295,7 @@ impl View {
     fn of(reporter: &Reporter) -> View {
         let counters = &reporter.counters;
         let (input, output) = (counters.input.flow(), counters.output.flow());
-        let is_sink =
-            matches!(reporter.role, Role::Sink | Role::Recorder | Role::TextSink);
+        let is_sink = reporter.role.takes_records() && !reporter.role.passes_on();
         let shown = if is_sink { input } else { output };
         let now = reporter.clock.now();
         let (since, before) = reporter.before;
@@ -349,14 +342,7 @@ impl View {
             Role::Source | Role::Sink | Role::Recorder => {
                 format!("\x1b[31m●\x1b[0m {text}")
             }
-            Role::Filter
-            | Role::QueueingFilter
-            | Role::Queue
-            | Role::Splitter
-            | Role::Merge
-            | Role::TextSink
-            | Role::Device
-            | Role::Command => text,
+            _ => text,
         }
     }
 

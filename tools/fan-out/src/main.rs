@@ -24,7 +24,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
 use libframe::payload::Stats;
-use libframe::tool::{self, Ended, Parts, Plan, Setting, Splitter};
+use libframe::tool::{self, Ended, Overflow, Parts, Plan, Setting, Splitter};
 use libframe::wire::{Header, Kind, Record};
 use rustix::process::Signal;
 
@@ -118,10 +118,10 @@ impl Splitter for FanOut {
     fn plan(args: &Args, plan: &mut Plan) -> Result<()> {
         let queue = plan.queue.unwrap_or_default();
         for branch in Branch::all(&args.musts, &args.mays, false) {
-            let overload = match (branch.must, args.drop) {
-                (true, _) => "the stage before waits",
-                (false, Which::Oldest) => "drops the oldest records, told as gaps",
-                (false, Which::Newest) => "drops the newest records, told as gaps",
+            let overflow = match (branch.must, args.drop) {
+                (true, _) => Overflow::Block,
+                (false, Which::Oldest) => Overflow::DropOldest,
+                (false, Which::Newest) => Overflow::DropNewest,
             };
             plan.memory = plan.memory.saturating_add(queue);
             plan.branches.push(tool::Branch {
@@ -129,7 +129,7 @@ impl Splitter for FanOut {
                 command: branch.command.unwrap_or_default(),
                 must: branch.must,
                 queue,
-                overload: overload.into(),
+                overload: overflow.of("the stage before waits").into(),
             });
         }
         Ok(())
