@@ -1,5 +1,7 @@
 //! What every tool must do alike: a test for each row of the contract, over all tools.
 
+pub(crate) mod tables;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -13,71 +15,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
 use rustix::pty;
 
-/// Every tool is in one of these, with arguments that let it start.
-const SOURCES: &[&str] = &["sim-src --rate 1000"];
-const FILTERS: &[&str] = &[
-    "batch-frames -n 7",
-    "calibrate-frames --gain 2 --all",
-    CLIPPER,
-    "mark-frames",
-    "merge-frames -",
-    "fan-out --may 'cat > /dev/null'",
-    "pick-frames",
-    "queue-frames",
-    "repair-frames -q",
-    "thin-frames --every 1",
-];
-const SINKS: &[&str] = &["inspect-frames", "jitter-report", "to-text", RECORDER];
-/// One clip of everything; but it is a session of its own, and unlike the others holds no
-/// record of before its first sample.
-const CLIPPER: &str = "clip-frames --when *>-9e9 --pre 0s --post 1h";
-/// Writes to a file, and nothing to stdout.
-const RECORDER: &str = "to-h5 {new}/a.h5";
-/// What comes before the first record; no row about records is theirs.
-const DEVICES: &[&str] = &["sim-device glove --rate 1000"];
-/// Sources that need a device. Their rows about records are with it, in their own modules.
-const CAPTURES: &[&str] = &["capture-glove"];
-
-/// Those that neither read nor write records.
-const COMMANDS: &[&str] = &["plan-report sim-src"];
-
-/// Those that read files only; `replay` has its own rows in its module.
-const PLAYERS: &[&str] = &["replay x.frames"];
-
-/// Those that tell who lost what.
-const TELLERS: &[&str] = &["inspect-frames", "jitter-report"];
-
-fn readers() -> impl Iterator<Item = &'static str> {
-    FILTERS.iter().chain(SINKS).copied()
-}
-
-/// Filters that pass sessions on; a merge makes one of its own.
-fn keepers() -> impl Iterator<Item = &'static &'static str> {
-    FILTERS.iter().filter(|filter| name(filter) != "merge-frames")
-}
-
-/// Those that read or write records.
-fn stages() -> impl Iterator<Item = &'static str> {
-    SINKS.iter().chain(FILTERS).chain(SOURCES).copied()
-}
-
-fn all() -> impl Iterator<Item = &'static str> {
-    stages().chain(DEVICES.iter().copied())
-}
-
-/// Those that know the common options.
-pub(crate) fn every() -> impl Iterator<Item = &'static str> {
-    all().chain(PLAYERS.iter().chain(CAPTURES).chain(COMMANDS).copied())
-}
-
-fn name(tool: &str) -> &str {
-    tool.split(' ').next().unwrap()
-}
-
-/// A tool with its subcommand, if it has any, and without options.
-fn command(tool: &str) -> &str {
-    tool.split(" -").next().unwrap()
-}
+use tables::{
+    CLIPPER, DEVICES, FILTERS, RECORDER, SINKS, SOURCES, TELLERS, all, command, every,
+    keepers, name, readers, stages,
+};
 
 /// A good stream of this many samples, as bytes.
 fn recording(samples: u32) -> Vec<u8> {

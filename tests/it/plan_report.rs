@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use framepipe_tests::{Run, Scratch, binary, pipe, tools};
 use serde_json::Value;
 
-use crate::contract::every;
+use crate::contract::tables::every;
 
 /// The report on a pipeline, asked for in a folder, with the tools on the path.
 struct Asked {
