@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use clap::{Parser, Subcommand};
+use clap::{Parser, ValueEnum};
 use libframe::clock::{Clock, SECOND};
 use libframe_zmtp::{
     Answer, Endpoint, HighWater, Incoming, Limits, Publisher, Reply, Request, Subscriber,
@@ -17,35 +17,38 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// Be a peer.
 #[derive(Parser)]
 struct Args {
-    #[command(subcommand)]
+    #[arg(value_enum)]
     socket: Socket,
     endpoint: Endpoint,
     /// How many messages or questions
-    #[arg(short, default_value_t = 1000, global = true)]
+    #[arg(short, default_value_t = 1000)]
     n: u64,
-    #[arg(long, default_value_t = 1920, global = true)]
+    #[arg(long, default_value_t = 1920)]
     size: usize,
     /// Messages a second; 0 for as fast as possible
-    #[arg(long, default_value_t = 0.0, global = true)]
+    #[arg(long, default_value_t = 0.0)]
     rate: f64,
-    #[arg(long, default_value_t = 1000, global = true)]
+    /// Messages that are due at the same time
+    #[arg(long, default_value_t = 1)]
+    burst: u64,
+    #[arg(long, default_value_t = 1000)]
     hwm: u64,
-    #[arg(long, default_value_t = 1, global = true)]
+    #[arg(long, default_value_t = 1)]
     subscribers: usize,
-    #[arg(long, default_value_t = 5.0, global = true)]
+    #[arg(long, default_value_t = 5.0)]
     linger: f64,
     /// What to subscribe to
-    #[arg(long, default_value = "", global = true)]
+    #[arg(long, default_value = "")]
     prefix: String,
     /// The longest message that is taken
-    #[arg(long, default_value_t = 64 << 20, global = true)]
+    #[arg(long, default_value_t = 64 << 20)]
     limit: usize,
     /// Seconds to live
-    #[arg(long, default_value_t = 30.0, global = true)]
+    #[arg(long, default_value_t = 30.0)]
     seconds: f64,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Copy, ValueEnum)]
 enum Socket {
     Pub,
     Sub,
@@ -89,7 +92,8 @@ fn publish(args: &Args) -> Result<()> {
     }
     let (began, payload) = (clock.now(), vec![7; args.size]);
     for n in 0..args.n {
-        let due = if args.rate > 0.0 { seconds(n as f64 / args.rate) } else { 0 };
+        let turn = (n - n % args.burst) as f64;
+        let due = if args.rate > 0.0 { seconds(turn / args.rate) } else { 0 };
         while clock.now() < began + due {
             pause(began + due - clock.now());
         }
