@@ -15,7 +15,7 @@ pub(crate) const FILTERS: &[&str] = &[
     "thin-frames --every 1",
 ];
 pub(crate) const SINKS: &[&str] =
-    &["inspect-frames", "jitter-report", "to-text", RECORDER];
+    &["inspect-frames", "jitter-report", "to-text", "to-zmq tcp://127.0.0.1:*", RECORDER];
 /// One clip of everything; but it is a session of its own, and unlike the others holds no
 /// record of before its first sample.
 pub(crate) const CLIPPER: &str = "clip-frames --when *>-9e9 --pre 0s --post 1h";
