@@ -44,7 +44,10 @@ fn a_subscriber_that_is_waited_for_gets_every_record_from_session_to_end() {
         let said = said(&mut receiver);
         assert_eq!(said["samples"]["glove"], 3000, "{said}");
         assert_eq!((&said["missing"], &said["end"]), (&0.into(), &"count".into()));
-        assert_eq!(said["stages"], serde_json::json!(["sim-src", "batch-frames", "to-zmq"]));
+        assert_eq!(
+            said["stages"],
+            serde_json::json!(["sim-src", "batch-frames", "to-zmq"])
+        );
         // What came is a stream like any other.
         let run = pipe("inspect-frames -f json").input(std::fs::read(out).unwrap()).run();
         let session = &run.expect(&[0]).json()["sessions"][0];
@@ -55,7 +58,8 @@ fn a_subscriber_that_is_waited_for_gets_every_record_from_session_to_end() {
 #[test]
 fn a_late_subscriber_hears_of_session_and_streams_before_its_first_sample() {
     let mut started =
-        pipe(&format!("sim-src glove control --rate 500 --duration 4s | {ANYWHERE}")).start();
+        pipe(&format!("sim-src glove control --rate 500 --duration 4s | {ANYWHERE}"))
+            .start();
     let place = place(&mut started, 1);
     started.after(Duration::from_millis(1500));
     let Some(mut receiver) = receiver(&place) else { return };
@@ -113,7 +117,8 @@ fn a_slow_subscriber_loses_records_which_is_told_and_another_does_not() {
     let mut slow = receiver(&format!("{place} pause=4 hwm=1")).unwrap();
     let (quick, slow) = (said(&mut quick), said(&mut slow));
     let run = started.wait();
-    run.expect(&[0, 3]).expect_stderr(1, "records were dropped for subscribers that were");
+    run.expect(&[0, 3])
+        .expect_stderr(1, "records were dropped for subscribers that were");
     let got = |said: &Value| {
         let (samples, missing) = (&said["samples"]["camera"], &said["missing"]);
         (samples.as_u64().unwrap(), missing.as_u64().unwrap())
@@ -131,7 +136,10 @@ fn a_subscriber_that_never_reads_is_not_waited_for_longer_than_linger() {
     let mut started = pipe(&line).start();
     let place = place(&mut started, 1);
     let Some(_deaf) = receiver(&format!("{place} pause=60 hwm=1")) else { return };
-    started.wait().expect(&[0, 3]).expect_stderr(1, "by 1 of the subscribers within --linger");
+    started
+        .wait()
+        .expect(&[0, 3])
+        .expect_stderr(1, "by 1 of the subscribers within --linger");
 }
 
 #[test]
