@@ -55,12 +55,16 @@ fn subscribers_get_what_they_asked_for_over_tcp_and_ipc() {
         for first in ["a", "ab", "abc", "b", "xyz"] {
             publisher.publish(&[first.as_bytes(), b"", &[b'-'; 300]]);
         }
+        publisher.publish_pieces(&[b"x", b"", b"yz", &[b'+'; 300]]);
         let rest = format!("++{}", "-".repeat(300));
         let of = |firsts: &[&str]| -> Vec<String> {
             firsts.iter().map(|first| format!("{first}{rest}")).collect()
         };
         assert_eq!(run(&mut all, 5, LONG), of(&["a", "ab", "abc", "b", "xyz"]));
         assert_eq!(run(&mut some, 3, LONG), of(&["ab", "abc", "xyz"]));
+        let pieces = format!("xyz{}", "+".repeat(300));
+        assert_eq!(run(&mut all, 1, LONG), [&*pieces]);
+        assert_eq!(run(&mut some, 1, LONG), [&*pieces]);
         assert_eq!(publisher.drops(), 0);
     }
     assert!(!path.exists(), "the socket's file is left behind");
