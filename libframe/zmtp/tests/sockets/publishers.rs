@@ -279,7 +279,10 @@ fn who_never_finishes_a_greeting_is_sent_away_and_makes_place_for_others() {
     let connect = |_| raw::connect(publisher.endpoint());
     let mut lame: Vec<TcpStream> = (0..300).map(connect).collect();
     let mut good = subscriber(publisher.endpoint(), &[b""]);
-    assert_eq!(run(&mut good, 1, LONG), ["connected"]);
+    // One of the others may still be on its way, and push it out once.
+    while !good.is_connected() {
+        assert_ne!(run(&mut good, 1, LONG), [""; 0]);
+    }
     let began = now();
     // One byte at a time does not count as progress.
     let last = lame.last_mut().unwrap();
@@ -291,7 +294,7 @@ fn who_never_finishes_a_greeting_is_sent_away_and_makes_place_for_others() {
     }
     assert!(raw::is_closed(last), "it took its time");
     assert!(now() - began < 20 * SECOND);
-    until("all are gone", || publisher.tally().faults == 300);
+    until("all are gone", || publisher.tally().faults >= 300);
     assert_eq!(publisher.subscribers(), 1);
 }
 
