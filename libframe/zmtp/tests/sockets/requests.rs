@@ -6,7 +6,7 @@ use std::time::Duration;
 use libframe::clock::SECOND;
 use libframe_zmtp::{Answer, Limits, Reply, Request, put_message};
 
-use super::{LONG, anywhere, now, raw, wait};
+use super::{LONG, anywhere, meanwhile, now, raw, wait};
 
 /// Lets both run until an answer has come.
 fn answer_of(request: &mut Request, reply: &mut Reply, answers: bool) -> Option<String> {
@@ -43,6 +43,36 @@ fn a_question_is_answered_and_one_that_is_not_can_be_asked_again() {
     assert_eq!(answer_of(&mut request, &mut reply, true).as_deref(), Some("re: three"));
     assert!(!request.is_waiting());
     assert_eq!(reply.faults(), 0);
+}
+
+#[test]
+fn what_got_no_answer_is_asked_over_a_new_connection() {
+    let (listener, endpoint) = raw::listener();
+    let serving = meanwhile(move || {
+        let (mut deaf, _) = listener.accept().unwrap();
+        deaf.write_all(&raw::handshake(1, "REP")).unwrap();
+        let (mut other, _) = listener.accept().unwrap();
+        let mut bytes = raw::handshake(1, "REP");
+        put_message(&mut bytes, &[b"", b"at last"]);
+        other.write_all(&bytes).unwrap();
+        raw::is_closed(&mut other)
+    });
+    let mut request = Request::new(endpoint, Limits::default()).unwrap();
+    let (latest, mut answered) = (now() + LONG, false);
+    while !answered {
+        assert!(now() < latest);
+        request.ask(b"again and again");
+        let soon = now() + SECOND / 2;
+        while now() < soon && !answered {
+            request.tick(now()).unwrap();
+            while let Some(answer) = request.next().unwrap() {
+                answered |= matches!(answer, Answer::Text(b"at last"));
+            }
+            wait(request.fd(), soon.min(request.deadline()));
+        }
+    }
+    drop(request);
+    assert!(serving.join().unwrap());
 }
 
 #[test]
