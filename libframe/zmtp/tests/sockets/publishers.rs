@@ -218,8 +218,10 @@ fn closing_waits_until_all_is_read_and_not_for_ever() {
         std::thread::sleep(Duration::from_millis(300));
         numbers(&raw::read_all(&mut peer, Duration::from_secs(20))).len()
     });
+    let began = now();
     let unread = first.close(now() + LONG);
     assert_eq!((unread.messages, unread.subscribers), (0, 0));
+    assert!(now() - began < 15 * SECOND, "the peer was not told that this was all");
     assert_eq!(reading.join().unwrap(), 3000);
 
     let second = publisher(HighWater { messages: 0, bytes: 64 << 20 });
