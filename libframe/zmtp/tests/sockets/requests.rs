@@ -1,10 +1,11 @@
 //! Questions and answers, late and never.
 
 use std::io::Write as _;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use libframe::clock::SECOND;
-use libframe_zmtp::{Answer, Limits, Reply, Request, put_message};
+use libframe_zmtp::{Answer, Asker, Limits, Reply, Request, put_message};
 
 use super::{LONG, anywhere, meanwhile, now, raw, wait};
 
@@ -92,32 +93,52 @@ fn a_question_is_asked_when_the_peer_comes() {
     assert_eq!(answer_of(&mut request, &mut reply, true).as_deref(), Some("re: early"));
 }
 
-#[test]
-fn answers_to_who_is_gone_and_questions_without_envelope_do_no_harm() {
-    let mut reply = Reply::bind(&anywhere(), Limits::default()).unwrap();
+/// A peer that has asked this, and who that is for the one who answers.
+fn asking(reply: &mut Reply, question: &[u8]) -> (TcpStream, Asker) {
     let mut peer = raw::connect(reply.endpoint());
     let mut bytes = raw::handshake(1, "REQ");
-    put_message(&mut bytes, &[b"", b"who"]);
+    put_message(&mut bytes, &[b"", question]);
     peer.write_all(&bytes).unwrap();
     let latest = now() + LONG;
-    let asker = loop {
+    loop {
         if let Some(asked) = reply.next().unwrap() {
-            break asked.asker;
+            assert_eq!(asked.text, question);
+            return (peer, asked.asker);
         }
         assert!(now() < latest);
         wait(reply.fd(), latest);
-    };
+    }
+}
+
+#[test]
+fn an_answer_to_who_is_gone_reaches_nobody_else() {
+    let mut reply = Reply::bind(&anywhere(), Limits::default()).unwrap();
+    let (peer, gone) = asking(&mut reply, b"one");
     drop(peer);
-    let mut other = raw::connect(reply.endpoint());
+    wait(reply.fd(), now() + LONG);
+    assert!(reply.next().unwrap().is_none());
+    let (mut peer, other) = asking(&mut reply, b"two");
+    reply.answer(gone, b"too late");
+    reply.answer(other, b"in time");
+    let heard = raw::read_all(&mut peer, Duration::from_millis(500));
+    let holds = |text: &[u8]| heard.windows(text.len()).any(|bytes| bytes == text);
+    assert!(holds(b"in time") && !holds(b"too late"));
+    assert_eq!(reply.faults(), 0);
+}
+
+#[test]
+fn a_question_without_envelope_is_a_fault() {
+    let mut reply = Reply::bind(&anywhere(), Limits::default()).unwrap();
+    let mut peer = raw::connect(reply.endpoint());
     let mut bytes = raw::handshake(1, "DEALER");
     put_message(&mut bytes, &[b"no envelope"]);
-    other.write_all(&bytes).unwrap();
+    peer.write_all(&bytes).unwrap();
+    let latest = now() + LONG;
     while reply.faults() == 0 {
         assert!(now() < latest && reply.next().unwrap().is_none());
         wait(reply.fd(), now() + SECOND / 10);
     }
-    reply.answer(asker, b"too late");
-    assert!(raw::is_closed(&mut other));
+    assert!(raw::is_closed(&mut peer));
 }
 
 #[test]
