@@ -2,13 +2,7 @@
 
 mod chance;
 mod glove;
-mod hand;
-mod line;
-mod packet;
 mod pause;
-mod port;
-mod recording;
-mod touch;
 mod truth;
 
 use std::process::ExitCode;
