@@ -222,8 +222,8 @@ impl Glove {
             return Ok(());
         }
         match self.whole {
-            true => device.sent(ON_WIRE),
-            false => device.lost(),
+            true => device.sent(1, ON_WIRE),
+            false => device.lost(1),
         }
         if let Some(truth) = &mut self.truth {
             let (frame, lost) = (self.frames, !self.whole);

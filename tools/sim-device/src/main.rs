@@ -2,6 +2,7 @@
 
 mod chance;
 mod glove;
+mod open_ephys;
 mod pause;
 mod truth;
 
@@ -31,6 +32,7 @@ struct Args {
 #[derive(Subcommand)]
 enum Kind {
     Glove(glove::Args),
+    OpenEphys(open_ephys::Args),
 }
 
 fn main() -> ExitCode {
@@ -40,5 +42,6 @@ fn main() -> ExitCode {
 fn run(args: Args, device: &mut Device) -> Result<()> {
     match args.kind {
         Kind::Glove(args) => glove::run(args, device),
+        Kind::OpenEphys(args) => open_ephys::run(args, device),
     }
 }
