@@ -178,10 +178,16 @@ pub(crate) fn run(args: Args, device: &mut Device) -> Result<()> {
 
 fn check(args: &Args) -> Result<()> {
     if args.generation < Generation::Interim && args.streams.len() > 1 {
-        return Err(Usage("--generation 0.2.0 knows no streams; give one at most".into()).into());
+        return Err(Usage(
+            "--generation 0.2.0 knows no streams; give one at most".into(),
+        )
+        .into());
     }
     if args.speed == Speed::Max && args.vanish.is_some() {
-        return Err(Usage("--vanish takes time, of which --speed max leaves none".into()).into());
+        return Err(Usage(
+            "--vanish takes time, of which --speed max leaves none".into(),
+        )
+        .into());
     }
     Ok(())
 }

@@ -100,7 +100,13 @@ impl Chronicle {
     }
 
     /// All is over: what was handed over, and what did not get through.
-    pub(crate) fn end(&mut self, ns: i64, sent: u64, lost: u64, dropped: u64) -> Result<()> {
+    pub(crate) fn end(
+        &mut self,
+        ns: i64,
+        sent: u64,
+        lost: u64,
+        dropped: u64,
+    ) -> Result<()> {
         let Some(truth) = &mut self.0 else { return Ok(()) };
         truth.tell(format_args!(
             "{{\"what\":\"end\",\"ns\":{ns},\"messages\":{sent},\"lost\":{lost},\
