@@ -1,11 +1,11 @@
 """A client of the Open Ephys GUI's ZMQ plugin, with the real libzmq.
 
-    open_ephys_client.py listen ENDPOINT [--stall S] [--idle S] [--messages N]
+    open_ephys_client.py listen ENDPOINT [--stall S] [--stay S]
     open_ephys_client.py ask ENDPOINT TEXT...
 
 `listen` subscribes to everything and prints a line of JSON for each message: its parts, and
-what it found by checking the text and every value. It ends when nothing came for --idle
-seconds (2), or after so many messages. `ask` sends each text with a REQ socket, and prints
+what it found by checking the text and every value. It ends when the publisher hangs up, or,
+if it is to --stay, when nothing came for so many seconds. `ask` sends each text with a REQ socket, and prints
 the replies as a list.
 """
 
@@ -60,17 +60,24 @@ def listen(args):
     socket = zmq.Context.instance().socket(zmq.SUB)
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.SUBSCRIBE, b"")
+    hangup = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
     socket.connect(args.endpoint)
-    heard = 0
-    while args.messages is None or heard < args.messages:
-        # The publisher may take its time to begin.
-        if not socket.poll(1000 * (args.idle if heard else 20)):
+    heard, gone, limit = 0, False, time.monotonic() + 60
+    while time.monotonic() < limit:
+        if socket.poll(20):
+            parts = socket.recv_multipart()
+            heard, since = heard + 1, time.monotonic()
+            print(json.dumps(describe(parts, args)))
+            if heard == 1 and args.stall:
+                time.sleep(args.stall)
+        elif args.stay:
+            if heard and time.monotonic() - since > args.stay:
+                break
+        elif gone:
             break
-        parts = socket.recv_multipart()
-        heard += 1
-        print(json.dumps(describe(parts, args)))
-        if heard == 1 and args.stall:
-            time.sleep(args.stall)
+        else:
+            # What it sent before is in the queue by then; look once more.
+            gone = bool(hangup.poll(0))
 
 
 def ask(args):
@@ -91,8 +98,7 @@ def main():
     listener = commands.add_parser("listen")
     listener.add_argument("endpoint")
     listener.add_argument("--stall", type=float, default=0)
-    listener.add_argument("--idle", type=float, default=2)
-    listener.add_argument("--messages", type=int)
+    listener.add_argument("--stay", type=float)
     listener.add_argument("--payload", action="store_true", help="print payloads too")
     listener.add_argument("--stream", action="append", default=[], help="in their order")
     listener.set_defaults(run=listen)

@@ -55,9 +55,15 @@ const SPIKES: u64 = 800;
 /// "channel_num") in sample N (as "sample_num") of stream S (from 0, as given) is 1024 * (N
 /// mod 16384) + (C + 256 * S) mod 1024, exactly. The waveform of a spike is what its channels
 /// show from 8 samples before "sample_num" on; with --values wave a spike is added there.
+///
+/// --truth has a line for each "begin" of an acquisition, "block", "event", "spike", change of
+/// "channels", "vanish", "return" and the "end". Times are ns of CLOCK_MONOTONIC; that of a
+/// block is just before its first message. "lost" in a block lists channels whose message was
+/// not sent; "sent" is false while the ports are closed. "dropped" at the end is what slow
+/// subscribers did not get.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Publish at this port, and answer heartbeats at the next; 0 for any free pair
+    /// Publish at this port, and answer heartbeats at the next; 0 for any that are free
     #[arg(long, value_name = "PORT", default_value_t = 5556)]
     port: u16,
 
@@ -223,6 +229,7 @@ fn rig(args: &Args, device: &Device) -> Result<Rig> {
             vanish: args.vanish,
             moves: args.moves,
             dropped: 0,
+            subscribers: 0,
         },
         changes,
         chronicle,

@@ -91,11 +91,11 @@ fn a_publisher_that_vanishes_comes_back_and_has_counted_on() {
         let options = format!("--channels 2 -n 45000 --vanish 400ms/1s {moves}");
         let gui = Gui::start(&options);
         let port: u16 = gui.endpoint.rsplit_once(':').unwrap().1.parse().unwrap();
-        let Some(first) = client(&["listen", &gui.endpoint, "--idle", "3"]) else {
+        let Some(first) = client(&["listen", &gui.endpoint, "--stay", "2"]) else {
             return;
         };
         let next = gui.endpoint.replace(&port.to_string(), &(port + step).to_string());
-        let second = client(&["listen", &next, "--idle", "3"]).unwrap();
+        let second = client(&["listen", &next, "--stay", "2"]).unwrap();
         let (first, second) = (heard(first), heard(second));
         let (run, truth) = gui.finish();
         assert_eq!(
@@ -152,7 +152,7 @@ fn a_pair_of_which_one_port_is_taken_moves_by_two() {
 fn what_a_stalled_reader_does_not_take_is_dropped_for_it_and_counted() {
     // Enough for the kernel's buffers and libzmq's own queue of 1000, and then some.
     let options = "--channels 64 -n 120000 --speed 10 --hwm 1000";
-    let Some((messages, run, truth)) = listen(options, "--stall 3 --idle 1") else {
+    let Some((messages, run, truth)) = listen(options, "--stall 3") else {
         return;
     };
     let end = truth.all("end").next().unwrap();

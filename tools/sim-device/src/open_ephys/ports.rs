@@ -109,11 +109,6 @@ impl Ports {
         self.publisher.subscribers()
     }
 
-    /// Messages that subscribers did not get, because too much waited for them.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.publisher.drops()
-    }
-
     /// Sends a message to all who want it, or drops it for those who have too much.
     pub(crate) fn publish(&mut self, parts: &[&[u8]], device: &Device) {
         if self.patient {

@@ -16,6 +16,8 @@ use crate::pause::Pause;
 
 /// How long clients may take for what they have not read when all is sent.
 const PATIENCE: i64 = 2 * SECOND;
+/// The same when it vanishes: what was published is on its way, so that the truth is one.
+const REFLEX: i64 = SECOND / 5;
 /// How often to look for clients while nothing else is to be done.
 const LOOK: i64 = SECOND / 100;
 
@@ -58,6 +60,8 @@ pub(crate) struct Presence {
     pub(crate) moves: bool,
     /// Messages that slow subscribers did not get, while it was at earlier ports.
     pub(crate) dropped: u64,
+    /// How many subscribers there were at the last look.
+    pub(crate) subscribers: usize,
 }
 
 impl Presence {
@@ -68,8 +72,8 @@ impl Presence {
         if self.ports.is_some() { away } else { back }
     }
 
-    /// Closes the ports for good; what is not sent by then is lost.
-    fn end(&mut self, until: i64) {
+    /// Closes the ports; what is not read by then is lost.
+    fn close(&mut self, until: i64) {
         let rest = self.ports.take().map_or(0, |ports| ports.close(until));
         self.dropped += rest;
     }
@@ -170,8 +174,8 @@ impl Rig {
         let now = device.clock().now();
         let presence = &mut self.presence;
         presence.since = at;
-        if let Some(ports) = presence.ports.take() {
-            presence.dropped += ports.dropped();
+        if presence.ports.is_some() {
+            presence.close(now + REFLEX);
             return self.chronicle.vanished(now);
         }
         if presence.moves {
@@ -194,6 +198,11 @@ impl Rig {
             let Some(ports) = &mut self.presence.ports else {
                 return device.wait(instant);
             };
+            let subscribers = ports.subscribers();
+            let before = std::mem::replace(&mut self.presence.subscribers, subscribers);
+            if before != subscribers {
+                device.tell(&format!("subscribers: {subscribers}"));
+            }
             ports.tick(now, &mut self.clients, &mut |text| device.tell(text))?;
             let until = instant.min(ports.deadline());
             match device.wait_for(ports.fd(), until)? {
@@ -207,7 +216,7 @@ impl Rig {
     /// Lets clients have the rest, and sums up.
     fn finish(&mut self, device: &Device) -> Result<()> {
         let patience = if device.is_interrupted() { 0 } else { PATIENCE };
-        self.presence.end(device.clock().now() + patience);
+        self.presence.close(device.clock().now() + patience);
         let (dropped, now) = (self.presence.dropped, device.clock().now());
         let Totals { blocks, messages, bytes, lost } = self.totals;
         device.lost(lost + dropped);
