@@ -61,7 +61,8 @@ def listen(args):
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.SUBSCRIBE, b"")
     hangup = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-    socket.connect(args.endpoint)
+    for endpoint in [args.endpoint, *args.also]:
+        socket.connect(endpoint)
     heard, gone, limit = 0, False, time.monotonic() + 60
     while time.monotonic() < limit:
         if socket.poll(20):
@@ -97,6 +98,7 @@ def main():
     commands = parser.add_subparsers(required=True)
     listener = commands.add_parser("listen")
     listener.add_argument("endpoint")
+    listener.add_argument("--also", action="append", default=[], metavar="ENDPOINT")
     listener.add_argument("--stall", type=float, default=0)
     listener.add_argument("--stay", type=float)
     listener.add_argument("--payload", action="store_true", help="print payloads too")

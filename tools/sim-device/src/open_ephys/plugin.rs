@@ -400,3 +400,84 @@ fn hand_over(
 fn happens(faults: &Faults, chance: f64, what: u64, place: u64) -> bool {
     chance > 0.0 && share(faults.seed, what, place) < chance
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::Origin;
+    use super::super::signal::Values;
+    use super::*;
+
+    const BLOCK: Block = Block { stream: 0, first: 960, samples: 480, begun: 0, due: 0 };
+
+    fn plugin(generation: Generation, channels: &[u32], faults: Faults) -> Plugin {
+        let origin = Origin { generation, stream: "A".into(), id: 1, rate: 30_000.0 };
+        let signal = Signal::new(Values::Counter, 0, 30_000.0, 1);
+        let tables = [(300.0, 1), (200.0, 2)]
+            .map(|(hz, what)| Timetable::new(hz, 30_000.0, 1, what));
+        let source = Source::new(origin, channels, "CH".into(), signal, tables, 480);
+        Plugin::new(generation, vec![source], faults)
+    }
+
+    /// Type and number of each message of a block.
+    fn sent(plugin: &mut Plugin, block: &Block) -> Vec<(String, i64)> {
+        let mut messages = Vec::new();
+        plugin.send(block, 1, |parts| {
+            let text: serde_json::Value = serde_json::from_slice(parts[1]).unwrap();
+            let number = text["message_num"].as_i64().or(text["message_no"].as_i64());
+            messages.push((text["type"].as_str().unwrap().into(), number.unwrap()));
+        });
+        messages
+    }
+
+    #[test]
+    fn a_message_has_the_number_after_that_of_the_one_before() {
+        let mut plugin = plugin(Generation::Current, &[0, 3], Faults::default());
+        let mut messages = sent(&mut plugin, &BLOCK);
+        messages.extend(sent(&mut plugin, &Block { first: 1440, ..BLOCK }));
+        let numbers: Vec<_> = messages.iter().map(|(_, number)| *number).collect();
+        assert_eq!(numbers, (1..=numbers.len() as i64).collect::<Vec<_>>());
+        let kinds: Vec<_> = messages.iter().map(|(kind, _)| kind.as_str()).collect();
+        let first: Vec<_> = kinds.iter().take_while(|kind| **kind != "data").collect();
+        assert!(first.contains(&&"event") && first.contains(&&"spike"), "{kinds:?}");
+        assert!(first.is_sorted(), "events before spikes: {first:?}");
+        assert_eq!(kinds[first.len()..first.len() + 2], ["data", "data"]);
+    }
+
+    #[test]
+    fn an_acquisition_begins_with_number_1_but_once_did_not() {
+        for generation in [Generation::Current, Generation::Names, Generation::Interim] {
+            let mut plugin = plugin(generation, &[0], Faults::default());
+            let before = sent(&mut plugin, &BLOCK).len() as i64;
+            plugin.begin();
+            let first = sent(&mut plugin, &Block { first: 0, ..BLOCK })[0].1;
+            let goes_on = generation == Generation::Interim;
+            assert_eq!(first, if goes_on { before + 1 } else { 1 }, "{generation:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_lost_is_told_and_not_handed_over() {
+        let faults = Faults { lose: 0.5, seed: 3, ..Faults::default() };
+        let channels: Vec<u32> = (0..1000).collect();
+        let mut plugin = plugin(Generation::Current, &channels, faults);
+        let came = sent(&mut plugin, &BLOCK);
+        let data = came.iter().filter(|(kind, _)| kind == "data").count();
+        let report = plugin.report();
+        assert_eq!(data + report.lost_channels.len(), 1000);
+        assert!((400..600).contains(&data), "{data}");
+        assert_eq!(
+            (report.last - report.first, report.messages),
+            (999, came.len() as u64)
+        );
+        let happenings = report.happenings.iter().filter(|one| one.lost).count();
+        assert_eq!(report.lost as usize, report.lost_channels.len() + happenings);
+    }
+
+    #[test]
+    fn a_number_overflows_as_the_plugins_does() {
+        let mut plugin = plugin(Generation::Current, &[0], Faults::default());
+        plugin.number = i64::from(i32::MAX);
+        let messages = sent(&mut plugin, &Block { first: 0, samples: 1, ..BLOCK });
+        assert_eq!(messages[0].1, i64::from(i32::MIN));
+    }
+}
