@@ -2,6 +2,8 @@
 
 /// The length of a greeting.
 pub(crate) const GREETING: usize = 64;
+/// The part of it up to the first digit of the version.
+pub(crate) const VERSION: usize = 11;
 /// Another frame of the same message follows.
 pub(crate) const MORE: u8 = 1;
 /// The length takes eight bytes instead of one.

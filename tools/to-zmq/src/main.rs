@@ -24,11 +24,11 @@ const EXAMPLES: &str = "Examples:
 
 /// Publish records over ZeroMQ, for other machines and programs.
 ///
-/// Each message of the PUB socket is one record, in one part, as framepipe(5) has it; so a
-/// subscription to nothing, or to the record's magic D5 46 50 31, is one to everything.
-/// zmq-src reads them back. A subscriber that comes late is told first which sessions and
-/// streams there are. One that is too slow does not hold up the others: what it misses
-/// is dropped for it, counted, and the exit status is 3.
+/// Each message of the PUB socket is one record, in one part, as framepipe(5) has it; the
+/// empty subscription brings all of them, and zmq-src reads them back. A subscriber that
+/// comes late is told first which sessions and streams there are. One that is too slow does
+/// not hold up the others: what comes while its queue is full is dropped for it and counted,
+/// and the exit status is 3.
 ///
 /// Only this machine is served unless the endpoint says otherwise: 'tcp://*:5557' is all
 /// its interfaces. There is no password; whoever can connect reads all.
