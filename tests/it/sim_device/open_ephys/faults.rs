@@ -140,7 +140,8 @@ fn a_pair_of_which_one_port_is_taken_moves_by_two() {
     let found = first_line(&mut other);
     assert!(found != gui_line(port + 1) && found != gui_line(port), "{found}");
     other.wait().expect(&[0]);
-    started.signal(0, rustix::process::Signal::TERM).wait().expect(&[0]);
+    started.signal(0, rustix::process::Signal::TERM);
+    started.wait().expect(&[0]);
 }
 
 #[test]
