@@ -89,8 +89,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SAMPLES", default_value = "480", value_parser = BlockSize::parse)]
     block: BlockSize,
 
-    /// A stream with what it has of its own, like ProbeA-LFP:channels=0-383,rate=2500,
-    /// block=40,label=LFP; may be repeated [default: one, "Rhythm Data"]
+    /// A stream with what it has of its own, like LFP:channels=0-383,rate=2500,block=40; "label"
+    /// is what its channels' names begin with; may be repeated [default: one, "Rhythm Data"]
     #[arg(long = "stream", value_name = "NAME[:KEY=VALUE,...]", value_parser = StreamSpec::parse)]
     streams: Vec<StreamSpec>,
 
