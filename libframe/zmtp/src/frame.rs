@@ -41,8 +41,9 @@ pub fn put_command(out: &mut Vec<u8>, name: &str, data: &[&[u8]]) {
     data.iter().for_each(|data| out.extend_from_slice(data));
 }
 
+/// Appends the first bytes of a frame.
 #[inline]
-fn put_head(out: &mut Vec<u8>, flags: u8, len: usize) {
+pub(crate) fn put_head(out: &mut Vec<u8>, flags: u8, len: usize) {
     match u8::try_from(len) {
         Ok(short) => out.extend_from_slice(&[flags, short]),
         Err(_) => {

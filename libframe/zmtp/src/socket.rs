@@ -44,7 +44,11 @@ impl Address {
         };
         let found = (host, port).to_socket_addrs();
         let found = found.map_err(|err| Fault::Resolve(format!("{host}: {err}")))?;
-        Ok(found.map(Address::Internet).collect())
+        let mut found: Vec<SocketAddr> = found.collect();
+        // As libzmq does unless told otherwise; `localhost` would else be bound where its
+        // clients do not look.
+        found.sort_by_key(SocketAddr::is_ipv6);
+        Ok(found.into_iter().map(Address::Internet).collect())
     }
 
     fn family(&self) -> AddressFamily {
