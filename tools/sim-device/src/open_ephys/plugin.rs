@@ -65,6 +65,19 @@ pub(crate) struct Report {
     pub(crate) happenings: Vec<Happening>,
 }
 
+impl Report {
+    /// Begins anew, with the room that the lists have.
+    fn clear(&mut self) {
+        let (mut lost_channels, mut happenings) = (
+            std::mem::take(&mut self.lost_channels),
+            std::mem::take(&mut self.happenings),
+        );
+        lost_channels.clear();
+        happenings.clear();
+        *self = Report { lost_channels, happenings, ..Report::default() };
+    }
+}
+
 /// An event or a spike, and its message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Happening {
@@ -134,12 +147,7 @@ impl Plugin {
         millis: i64,
         mut to: impl FnMut(&[&[u8]]),
     ) -> &Report {
-        let Report { lost_channels, happenings, .. } = &mut self.report;
-        lost_channels.clear();
-        happenings.clear();
-        let lists = (std::mem::take(lost_channels), std::mem::take(happenings));
-        self.report =
-            Report { lost_channels: lists.0, happenings: lists.1, ..Report::default() };
+        self.report.clear();
         self.millis = millis;
         self.send_events(block, &mut to);
         self.send_spikes(block, &mut to);
