@@ -52,8 +52,14 @@ fn lost_messages_take_a_number_and_the_truth_names_them() {
 fn numbers_may_be_skipped_though_nothing_is_lost() {
     for (quirk, least, most) in [("--quirk", 1, 30), ("--quirk 20%", 100, 300)] {
         let options = format!("-n 96000 --speed 20 --channels 5 {quirk}");
-        let Some((messages, ..)) = listen(&options, "") else { return };
+        let Some((messages, _, truth)) = listen(&options, "") else { return };
         assert_eq!(places(&messages).len(), 5 * 200);
+        let of_block =
+            |block: &Value| [&block["first_message"], &block["last_message"]].map(int);
+        let told: Vec<_> = truth.all("block").map(of_block).collect();
+        let came = numbers(&messages);
+        let came: Vec<_> = came.chunks(5).map(|block| [block[0], block[4]]).collect();
+        assert_eq!(told, came);
         let skipped = *numbers(&messages).last().unwrap() as usize - messages.len();
         assert!((least..most).contains(&skipped), "{quirk}: {skipped}");
     }

@@ -151,12 +151,10 @@ impl Plugin {
         self.millis = millis;
         self.send_events(block, &mut to);
         self.send_spikes(block, &mut to);
-        self.report.first = self.number + 1;
         match self.generation {
             Generation::Blocks => self.send_all_channels(block, &mut to),
             _ => self.send_channels(block, &mut to),
         }
-        self.report.last = self.number;
         &self.report
     }
 
@@ -247,6 +245,8 @@ impl Plugin {
         self.bytes.resize(row, 0);
         for at in 0..self.sources[block.stream].channels.len() {
             let number = self.take_number();
+            self.report.first = if at == 0 { number } else { self.report.first };
+            self.report.last = number;
             let source = &self.sources[block.stream];
             let (channel, text) = &source.channels[at];
             source.signal.write(*channel, &mut self.bytes[..4 * samples]);
@@ -262,6 +262,7 @@ impl Plugin {
     fn send_all_channels(&mut self, block: &Block, to: &mut impl FnMut(&[&[u8]])) {
         let samples = block.samples as usize;
         let number = self.take_number();
+        (self.report.first, self.report.last) = (number, number);
         let source = &mut self.sources[block.stream];
         source.signal.begin(block.first, samples);
         let row = 4 * source.room as usize;
