@@ -1,0 +1,535 @@
+//! Messages of one channel each, put together to blocks of all channels by their sample
+//! numbers.
+//!
+//! ```text
+//!     message ─► in its place? ─► the open block ─► all channels there, or the next begins
+//!                  │                                   │
+//!                  ├ ahead: a gap, of exactly what is missing
+//!                  ├ back, and numbers begin anew: a new segment
+//!                  └ neither is certain: in doubt, until the next message decides
+//! ```
+//!
+//! Nothing is ever paired by its order, so a lost message costs its own samples only. Which
+//! channels there are is learnt from a block that is certain to be whole, and learnt anew
+//! when a block that is certain to be whole has others.
+
+use anyhow::Result;
+use libframe::payload::Reason;
+
+use crate::block::{Arrival, Block, MAX_BLOCK, Refusal, Set, record_len};
+use crate::message::Data;
+use crate::numbering::Place;
+
+/// After so many blocks it counts as certain which channels come.
+const PATIENCE: usize = 10;
+/// More samples than this are not missing: numbers have begun anew elsewhere.
+const MAX_GAP: u64 = 1 << 32;
+
+/// What to do with a block of which some channels are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Partial {
+    /// Send it, with NaN in their place, and tell which
+    Nan,
+    /// Leave all of it out, and tell that
+    Drop,
+}
+
+/// Takes what comes out, in order.
+pub(crate) trait Blocks {
+    /// These are the channels from the next block on.
+    fn channels(&mut self, set: &Set) -> Result<()>;
+
+    /// Sample numbers begin anew, with this one.
+    fn segment(&mut self, first: u64) -> Result<()>;
+
+    /// Samples are missing.
+    fn missing(&mut self, hole: &Hole<'_>) -> Result<()>;
+
+    /// Samples of all channels.
+    fn block(&mut self, seq: u64, block: &Block, set: &Set) -> Result<()>;
+
+    /// The samples of a channel that is new came after their block had gone out.
+    fn late(&mut self, channel: u32, samples: usize) -> Result<()>;
+}
+
+/// Samples that are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hole<'a> {
+    /// The first of them, in the stream.
+    pub(crate) seq: u64,
+    pub(crate) count: u64,
+    pub(crate) reason: Reason,
+    /// The columns in which they are; none for all.
+    pub(crate) columns: &'a [u32],
+}
+
+/// What was wrong with a message that was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Misfit {
+    /// The channel's samples were there already.
+    Twice,
+    /// It has not as many samples as the others of its block.
+    Uneven,
+    /// The block would be too long for a record.
+    Large,
+    /// Its sample number has nothing to do with those before and after it.
+    Stray,
+}
+
+/// What waits until it is known which channels there are.
+#[derive(Debug)]
+enum Held {
+    Block(Block, bool),
+    Gap(u64, Reason),
+    Segment(u64),
+}
+
+/// Where a message belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    /// In the open block.
+    Same,
+    /// At the begin of the next.
+    Next,
+    /// After samples that are missing.
+    Ahead(u64, Reason),
+    /// Where numbers begin anew.
+    Segment,
+    /// In the block that has just gone out.
+    Late,
+    /// Nobody knows yet.
+    Doubt,
+}
+
+/// One stream of a rig.
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    partial: Partial,
+    /// The channels, once they are known.
+    set: Option<Set>,
+    /// How many blocks in a row each was missing from.
+    missed: Vec<usize>,
+    open: Option<Block>,
+    /// A message whose number says that either it is wrong or all before it are over.
+    doubt: Option<Block>,
+    held: Vec<Held>,
+    /// Blocks whose room is free.
+    spare: Vec<Block>,
+    /// The number of the sample that comes next, once any came.
+    next: Option<u64>,
+    /// Where the block that went out last began.
+    gone: Option<(u64, usize)>,
+    /// The place of the message before.
+    place: Place,
+    /// The next sample's number in the stream.
+    seq: u64,
+    begun: bool,
+    columns: Vec<u32>,
+}
+
+impl Assembly {
+    pub(crate) fn new(partial: Partial) -> Assembly {
+        Assembly {
+            partial,
+            set: None,
+            missed: Vec::new(),
+            open: None,
+            doubt: None,
+            held: Vec::new(),
+            spare: Vec::new(),
+            next: None,
+            gone: None,
+            place: Place::default(),
+            seq: 0,
+            begun: false,
+            columns: Vec::new(),
+        }
+    }
+
+    /// Takes a message; says what was wrong if it, or the one in doubt before it, is not
+    /// used.
+    pub(crate) fn take(
+        &mut self,
+        data: &Data<'_>,
+        place: Place,
+        arrival: Arrival,
+        out: &mut impl Blocks,
+    ) -> Result<Option<Misfit>> {
+        if data.samples == 0 {
+            return Ok(None);
+        }
+        let stray = self.settle_doubt(data, place, out)?;
+        let fit = self.fit(data, place);
+        let before = std::mem::replace(&mut self.place, place);
+        let misfit = match fit {
+            Fit::Same => self.add(data, arrival),
+            Fit::Late => self.add_late(data, out)?,
+            Fit::Doubt => {
+                self.place = before;
+                self.doubt_it(data, place, arrival)
+            }
+            Fit::Next => {
+                self.close(place, out)?;
+                self.begin(data, place, arrival)
+            }
+            Fit::Ahead(count, reason) => {
+                self.close(place, out)?;
+                self.skip(count, reason, out)?;
+                self.begin(data, place, arrival)
+            }
+            Fit::Segment => {
+                self.close(place, out)?;
+                self.restart(data.first, out)?;
+                self.begin(data, place, arrival)
+            }
+        };
+        Ok(stray.or(misfit))
+    }
+
+    /// Sends the open block if it has all channels: nothing more is at hand that could
+    /// belong to it.
+    pub(crate) fn settle(&mut self, out: &mut impl Blocks) -> Result<()> {
+        let Some(open) = &self.open else { return Ok(()) };
+        if !open.spoiled && self.is_complete(open) {
+            self.close(self.place, out)?;
+        }
+        Ok(())
+    }
+
+    /// Decides which channels there are by those that came, as no more come for a while.
+    pub(crate) fn decide(&mut self, out: &mut impl Blocks) -> Result<()> {
+        if self.set.is_some() || self.held.is_empty() {
+            return Ok(());
+        }
+        let mut set = Set::default();
+        for held in &self.held {
+            match held {
+                Held::Block(block, is_whole) => {
+                    learn(&mut set, block);
+                    if *is_whole {
+                        set.retain(|channel| block.rows.contains(&channel));
+                    }
+                }
+                Held::Gap(..) | Held::Segment(_) => {}
+            }
+        }
+        if set.channels.is_empty() {
+            return Ok(());
+        }
+        self.adopt(set, out)?;
+        for (at, held) in std::mem::take(&mut self.held).into_iter().enumerate() {
+            match held {
+                Held::Gap(count, reason) => self.skip(count, reason, out)?,
+                Held::Segment(first) => self.restart(first, out)?,
+                Held::Block(mut block, is_whole) => {
+                    // A publisher that is joined in the middle of a block: that is no loss.
+                    let is_half = at == 0 && !block.place.follows;
+                    if !is_half || self.is_complete(&block) {
+                        self.send(&mut block, is_whole, out)?;
+                    }
+                    self.recycle(block);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is still held. A block that is not complete is left out if it has only
+    /// just begun: then its end would have come.
+    pub(crate) fn finish(&mut self, since: i64, out: &mut impl Blocks) -> Result<()> {
+        if let Some(doubt) = self.doubt.take() {
+            self.accept(doubt, out)?;
+        }
+        if let Some(open) = self.open.take() {
+            let is_old = open.latest < since;
+            if is_old || self.is_complete(&open) || self.is_like_held(&open) {
+                let is_whole = is_old && open.is_whole(self.place);
+                self.pass(open, is_whole, out)?;
+            }
+        }
+        self.decide(out)
+    }
+
+    fn fit(&self, data: &Data<'_>, place: Place) -> Fit {
+        let Some(next) = self.open.as_ref().map(Block::next).or(self.next) else {
+            return Fit::Next;
+        };
+        let restarted = place.epoch != self.place.epoch;
+        if data.first == next {
+            return Fit::Next;
+        }
+        if restarted {
+            return Fit::Segment;
+        }
+        if data.first > next {
+            let count = data.first - next;
+            let is_lost = place.breaks != self.place.breaks;
+            return match is_lost && count <= MAX_GAP {
+                true => Fit::Ahead(count, Reason::Transport),
+                false => Fit::Doubt,
+            };
+        }
+        match (&self.open, self.gone) {
+            (Some(open), _) if open.first == data.first => Fit::Same,
+            (None, Some((first, samples)))
+                if first == data.first && samples == data.samples =>
+            {
+                Fit::Late
+            }
+            _ => Fit::Doubt,
+        }
+    }
+
+    fn begin(&mut self, data: &Data<'_>, place: Place, at: Arrival) -> Option<Misfit> {
+        let mut block = self.spare.pop().unwrap_or_default();
+        block.begin(data, place, at);
+        self.open = Some(block);
+        self.add(data, at)
+    }
+
+    fn add(&mut self, data: &Data<'_>, arrival: Arrival) -> Option<Misfit> {
+        let open = self.open.as_mut()?;
+        let refusal = open.add(data, arrival.at, self.set.as_ref()).err()?;
+        open.spoiled = true;
+        Some(match refusal {
+            Refusal::Twice => Misfit::Twice,
+            Refusal::Uneven => Misfit::Uneven,
+            Refusal::Large => Misfit::Large,
+        })
+    }
+
+    fn add_late(
+        &mut self,
+        data: &Data<'_>,
+        out: &mut impl Blocks,
+    ) -> Result<Option<Misfit>> {
+        let known =
+            |channel| self.set.as_ref().is_some_and(|set| set.column(channel).is_some());
+        let Some((channel, _)) = data.rows().find(|(channel, _)| !known(*channel)) else {
+            return Ok(Some(Misfit::Twice));
+        };
+        out.late(channel, data.samples)?;
+        Ok(None)
+    }
+
+    /// Decides about the message in doubt by the one after it.
+    fn settle_doubt(
+        &mut self,
+        data: &Data<'_>,
+        place: Place,
+        out: &mut impl Blocks,
+    ) -> Result<Option<Misfit>> {
+        let Some(doubt) = self.doubt.take() else { return Ok(None) };
+        let goes_on = matches!(self.fit(data, place), Fit::Same | Fit::Next | Fit::Late);
+        let next = self.open.as_ref().map(Block::next).or(self.next).unwrap_or(0);
+        let is_back = doubt.first < next;
+        let agrees = data.first >= doubt.first && !(is_back && data.first >= next);
+        if goes_on || !agrees {
+            self.recycle(doubt);
+            if let Some(open) = &mut self.open {
+                open.spoiled = true;
+            }
+            return Ok(Some(Misfit::Stray));
+        }
+        self.accept(doubt, out)?;
+        Ok(None)
+    }
+
+    fn doubt_it(
+        &mut self,
+        data: &Data<'_>,
+        place: Place,
+        arrival: Arrival,
+    ) -> Option<Misfit> {
+        let mut block = self.spare.pop().unwrap_or_default();
+        block.begin(data, place, arrival);
+        let refusal = block.add(data, arrival.at, self.set.as_ref());
+        self.doubt = Some(block);
+        refusal.err().map(|_| Misfit::Large)
+    }
+
+    /// Goes on where the message in doubt said.
+    fn accept(&mut self, doubt: Block, out: &mut impl Blocks) -> Result<()> {
+        let next = self.open.as_ref().map(Block::next).or(self.next).unwrap_or(0);
+        self.close(doubt.place, out)?;
+        match doubt.first.checked_sub(next) {
+            // No message was lost, or too much: the device itself has left them out.
+            Some(count) if count <= MAX_GAP => self.skip(count, Reason::Device, out)?,
+            _ => self.restart(doubt.first, out)?,
+        }
+        self.place = doubt.place;
+        self.open = Some(doubt);
+        Ok(())
+    }
+
+    /// Ends the open block: a message that is not of it has come, at this place.
+    fn close(&mut self, place: Place, out: &mut impl Blocks) -> Result<()> {
+        let Some(block) = self.open.take() else { return Ok(()) };
+        let is_whole = block.is_whole(place);
+        self.pass(block, is_whole, out)
+    }
+
+    fn pass(
+        &mut self,
+        mut block: Block,
+        is_whole: bool,
+        out: &mut impl Blocks,
+    ) -> Result<()> {
+        self.next = Some(block.next());
+        self.gone = Some((block.first, block.samples));
+        if self.set.is_some() {
+            self.send(&mut block, is_whole, out)?;
+            self.recycle(block);
+            return Ok(());
+        }
+        self.held.push(Held::Block(block, is_whole));
+        let blocks = || {
+            self.held.iter().filter_map(|held| match held {
+                Held::Block(block, _) => Some(block),
+                _ => None,
+            })
+        };
+        let bytes: usize = blocks().map(Block::len).sum();
+        let (held, others) = (blocks().count(), self.held.len());
+        if is_whole || held >= PATIENCE || others >= 4 * PATIENCE || bytes > MAX_BLOCK {
+            self.decide(out)?;
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, count: u64, reason: Reason, out: &mut impl Blocks) -> Result<()> {
+        if self.set.is_none() {
+            self.held.push(Held::Gap(count, reason));
+            return Ok(());
+        }
+        // What was before the first sample is not missing.
+        if self.begun && count > 0 {
+            let seq = self.seq;
+            out.missing(&Hole { seq, count, reason, columns: &[] })?;
+            self.seq = seq.saturating_add(count);
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self, first: u64, out: &mut impl Blocks) -> Result<()> {
+        self.gone = None;
+        if self.set.is_none() {
+            self.held.push(Held::Segment(first));
+            return Ok(());
+        }
+        if self.begun { out.segment(first) } else { Ok(()) }
+    }
+
+    fn send(
+        &mut self,
+        block: &mut Block,
+        is_whole: bool,
+        out: &mut impl Blocks,
+    ) -> Result<()> {
+        self.look_for_change(block, is_whole, out)?;
+        let Some(set) = &self.set else { return Ok(()) };
+        let (seq, count) = (self.seq, block.samples as u64);
+        self.begun = true;
+        self.seq = seq.saturating_add(count);
+        block.arrange(set);
+        if block.rows.len() == set.channels.len() {
+            return out.block(seq, block, set);
+        }
+        // Of one huge message for a hundred channels, the rest is not made up.
+        let is_huge = record_len(block.samples, set.channels.len()) > MAX_BLOCK;
+        let partial = if is_huge { Partial::Drop } else { self.partial };
+        let places = set.channels.iter().enumerate();
+        let lacking = places.filter(|(_, channel)| !block.rows.contains(channel));
+        self.columns.clear();
+        self.columns.extend(lacking.map(|(column, _)| column as u32));
+        let columns = match partial {
+            Partial::Nan => &self.columns[..],
+            Partial::Drop => &[],
+        };
+        let reason = if block.spoiled { Reason::Parser } else { Reason::Transport };
+        out.missing(&Hole { seq, count, reason, columns })?;
+        match partial {
+            Partial::Nan => out.block(seq, block, set),
+            Partial::Drop => Ok(()),
+        }
+    }
+
+    /// Finds out whether the channels are others than they were.
+    fn look_for_change(
+        &mut self,
+        block: &Block,
+        is_whole: bool,
+        out: &mut impl Blocks,
+    ) -> Result<()> {
+        let Some(set) = &self.set else { return Ok(()) };
+        let is_known = |channel: &u32| set.column(*channel).is_some();
+        let same_rate = block.rate.is_none() || block.rate == set.rate;
+        let grows = !block.rows.iter().all(is_known);
+        if block.rows.len() == set.channels.len()
+            && !grows
+            && same_rate
+            && block.names.is_empty()
+        {
+            if block.rows.len() != self.missed.len() || self.missed.iter().any(|n| *n > 0)
+            {
+                self.missed = vec![0; set.channels.len()];
+            }
+            return Ok(());
+        }
+        self.missed.resize(set.channels.len(), 0);
+        for (missed, channel) in self.missed.iter_mut().zip(&set.channels) {
+            *missed = if block.rows.contains(channel) { 0 } else { *missed + 1 };
+        }
+        let mut new = set.clone();
+        learn(&mut new, block);
+        let gone = |channel: u32| {
+            let column = set.column(channel).and_then(|at| self.missed.get(at));
+            column.is_some_and(|missed| *missed > 0 && (is_whole || *missed > PATIENCE))
+        };
+        new.retain(|channel| !gone(channel));
+        if new == *set || new.channels.is_empty() { Ok(()) } else { self.adopt(new, out) }
+    }
+
+    fn adopt(&mut self, set: Set, out: &mut impl Blocks) -> Result<()> {
+        out.channels(&set)?;
+        self.missed = vec![0; set.channels.len()];
+        self.set = Some(set);
+        Ok(())
+    }
+
+    fn is_complete(&self, block: &Block) -> bool {
+        match &self.set {
+            Some(set) => {
+                let known = |channel: &u32| set.column(*channel).is_some();
+                block.rows.len() == set.channels.len() && block.rows.iter().all(known)
+            }
+            None => block.is_single,
+        }
+    }
+
+    /// Whether a block has the channels of the one that waits, if it is not known yet
+    /// which there are.
+    fn is_like_held(&self, block: &Block) -> bool {
+        let last = self.held.iter().rev().find_map(|held| match held {
+            Held::Block(block, _) => Some(block),
+            _ => None,
+        });
+        last.is_some_and(|last| last.rows == block.rows)
+    }
+
+    fn recycle(&mut self, block: Block) {
+        if self.spare.len() < 2 {
+            self.spare.push(block);
+        }
+    }
+}
+
+/// Adds what a block tells of the channels.
+fn learn(set: &mut Set, block: &Block) {
+    block.rows.iter().for_each(|channel| set.insert(*channel, None));
+    block.names.iter().for_each(|(channel, name)| set.insert(*channel, Some(name)));
+    set.rate = block.rate.or(set.rate);
+}
+
+#[cfg(test)]
+mod tests;
