@@ -1,0 +1,364 @@
+//! A PUB socket that counts what its subscribers did not get.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use libframe::clock::Clock;
+
+use crate::endpoint::Endpoint;
+use crate::seat::{Offer, Seat};
+use crate::socket::Listener;
+use crate::writer::{Waker, Writer};
+
+/// How much may wait for one subscriber. What is published when that is reached is
+/// dropped for it, and counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HighWater {
+    /// Messages, counted as libzmq does (`ZMQ_SNDHWM`); 0 for no limit. What the kernel's
+    /// buffers hold comes on top.
+    pub messages: u64,
+    /// Bytes. A message longer than that waits alone.
+    pub bytes: usize,
+}
+
+impl Default for HighWater {
+    /// libzmq's 1000 messages, and at most 64 MiB.
+    fn default() -> HighWater {
+        HighWater { messages: 1000, bytes: 64 << 20 }
+    }
+}
+
+/// From when on a subscriber gets what is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// As soon as its subscription came, as with libzmq.
+    AtOnce,
+    /// From [`Publisher::welcome`] on, which can tell it first what others heard before.
+    ByWelcome,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// For how many subscribers it waits now.
+    pub queued: u32,
+    /// For how many it was dropped.
+    pub dropped: u32,
+}
+
+/// What a publisher has seen so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Messages that were published.
+    pub published: u64,
+    /// Messages that were dropped, once for each subscriber that did not get one.
+    pub dropped: u64,
+    /// Messages that waited for subscribers that went away.
+    pub abandoned: u64,
+    /// Subscribers that there are now.
+    pub subscribers: u64,
+    /// Connections closed because of what the peer sent or did not send.
+    pub faults: u64,
+    /// Connections refused because there were too many.
+    pub refused: u64,
+}
+
+/// Binds, and sends to whoever subscribes; waits for nobody.
+///
+/// Each subscriber has a queue of its own, so a slow one takes memory up to its
+/// [`HighWater`], and costs the others nothing. A thread, `zmq-writer`, does all that has
+/// to do with sockets.
+#[derive(Debug)]
+pub struct Publisher {
+    endpoint: Endpoint,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What publishers and their writer share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    hub: Mutex<Hub>,
+    /// Something changed that somebody may wait for.
+    changed: Condvar,
+    pub(crate) waker: Waker,
+    newcomers: AtomicBool,
+    pub(crate) faults: AtomicU64,
+    pub(crate) refused: AtomicU64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Hub {
+    /// In the order of the writer's connections.
+    pub(crate) seats: Vec<Option<Seat>>,
+    pub(crate) high: HighWater,
+    pub(crate) admission: Admission,
+    /// The writer waits, and must be woken.
+    pub(crate) asleep: bool,
+    pub(crate) end: Option<Ending>,
+    /// The drops of those that are gone.
+    dropped: u64,
+    abandoned: u64,
+    published: u64,
+}
+
+/// How the writer ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Now,
+    /// When everybody has read everything, or at this time.
+    Read(i64),
+}
+
+impl Publisher {
+    /// Binds an endpoint. Subscribers get what is published after their subscription came.
+    pub fn bind(endpoint: &Endpoint, high: HighWater) -> io::Result<Publisher> {
+        Publisher::with_admission(endpoint, high, Admission::AtOnce)
+    }
+
+    /// Binds an endpoint.
+    pub fn with_admission(
+        endpoint: &Endpoint,
+        high: HighWater,
+        admission: Admission,
+    ) -> io::Result<Publisher> {
+        let listener = Listener::bind(endpoint)?;
+        let endpoint = listener.endpoint().clone();
+        let shared = Arc::new(Shared {
+            hub: Mutex::new(Hub {
+                seats: Vec::new(),
+                high,
+                admission,
+                asleep: false,
+                end: None,
+                dropped: 0,
+                abandoned: 0,
+                published: 0,
+            }),
+            changed: Condvar::new(),
+            waker: Waker::new()?,
+            newcomers: AtomicBool::new(false),
+            faults: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        });
+        let writer = Writer::new(listener, shared.clone())?;
+        let thread = Builder::new().name("zmq-writer".into()).spawn(|| writer.run())?;
+        Ok(Publisher { endpoint, shared, thread: Some(thread) })
+    }
+
+    /// Where it is bound, with the port that it really has.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Queues a message of these parts for whoever wants what its first part begins with.
+    /// Never waits for a subscriber.
+    pub fn publish(&self, parts: &[&[u8]]) -> Published {
+        let mut hub = self.shared.hub();
+        hub.published += 1;
+        let published = hub.offer(parts, |seat| seat.admitted);
+        self.shared.wake(hub, published.queued > 0);
+        published
+    }
+
+    /// Tells those that subscribed since the last call what the others heard before, and
+    /// admits them: they get what is published after this. Returns how many they were.
+    /// Only for [`Admission::ByWelcome`].
+    pub fn welcome(&self, say: impl FnOnce(&mut Newcomers<'_>)) -> usize {
+        let mut hub = self.shared.hub();
+        self.shared.newcomers.store(false, Ordering::Relaxed);
+        say(&mut Newcomers(&mut hub));
+        let newcomers = hub.seats.iter_mut().flatten().filter(|seat| is_newcomer(seat));
+        let admitted = newcomers.map(|seat| seat.admitted = true).count();
+        self.shared.changed.notify_all();
+        self.shared.wake(hub, admitted > 0);
+        admitted
+    }
+
+    /// Whether somebody waits for [`Publisher::welcome`]. Costs next to nothing.
+    #[inline]
+    pub fn has_newcomers(&self) -> bool {
+        self.shared.newcomers.load(Ordering::Relaxed)
+    }
+
+    /// How many subscribers there are that have subscribed to something; those that wait
+    /// for [`Publisher::welcome`] are among them.
+    pub fn subscribers(&self) -> usize {
+        self.shared.hub().subscribers()
+    }
+
+    /// Waits until there are so many subscribers. False if there are not by `until`.
+    pub fn wait_for_subscribers(&self, count: usize, until: i64) -> bool {
+        self.shared.wait(until, |hub| hub.subscribers() >= count)
+    }
+
+    /// Messages that were dropped, once for each subscriber that did not get one.
+    pub fn drops(&self) -> u64 {
+        self.shared.hub().dropped()
+    }
+
+    /// What it has seen so far.
+    pub fn tally(&self) -> Tally {
+        let hub = self.shared.hub();
+        Tally {
+            published: hub.published,
+            dropped: hub.dropped(),
+            abandoned: hub.abandoned,
+            subscribers: hub.subscribers() as u64,
+            faults: self.shared.faults.load(Ordering::Relaxed),
+            refused: self.shared.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Messages that wait, over all subscribers.
+    pub fn waiting(&self) -> u64 {
+        self.shared.hub().waiting()
+    }
+
+    /// Waits until nothing waits any more. False if something does at `until`.
+    ///
+    /// What does not wait is with the kernel; whether subscribers have read it, only
+    /// [`Publisher::close`] can tell.
+    pub fn drain(&self, until: i64) -> bool {
+        self.shared.wait(until, |hub| hub.waiting() == 0)
+    }
+
+    /// Says to all subscribers that this was all, waits until they have read it and hung
+    /// up, and unbinds. Returns how many messages still waited at `until`, and how many
+    /// subscribers had not hung up.
+    pub fn close(mut self, until: i64) -> Unread {
+        let mut hub = self.shared.hub();
+        hub.end = Some(Ending::Read(until));
+        self.shared.wake(hub, true);
+        self.join();
+        let hub = self.shared.hub();
+        Unread {
+            messages: hub.waiting(),
+            subscribers: hub
+                .seats
+                .iter()
+                .flatten()
+                .filter(|seat| seat.is_subscribed())
+                .count(),
+        }
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // If it panicked, that was said, and there is nobody left to hear us.
+            drop(thread.join());
+        }
+    }
+}
+
+/// What [`Publisher::close`] could not bring home in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// Messages that the kernel had not even taken.
+    pub messages: u64,
+    /// Subscribers that had not read all and hung up.
+    pub subscribers: usize,
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            let mut hub = self.shared.hub();
+            hub.end = Some(Ending::Now);
+            self.shared.wake(hub, true);
+            self.join();
+        }
+    }
+}
+
+/// Those that have subscribed and were not welcomed yet.
+#[derive(Debug)]
+pub struct Newcomers<'a>(&'a mut Hub);
+
+impl Newcomers<'_> {
+    /// Queues a message for them alone.
+    pub fn publish(&mut self, parts: &[&[u8]]) -> Published {
+        self.0.offer(parts, is_newcomer)
+    }
+}
+
+fn is_newcomer(seat: &Seat) -> bool {
+    !seat.admitted && seat.is_subscribed()
+}
+
+impl Hub {
+    #[inline]
+    fn offer(&mut self, parts: &[&[u8]], to: impl Fn(&Seat) -> bool) -> Published {
+        let mut published = Published::default();
+        for seat in self.seats.iter_mut().flatten().filter(|seat| to(seat)) {
+            match seat.offer(parts, self.high) {
+                Offer::Unwanted => {}
+                Offer::Queued => published.queued += 1,
+                Offer::Dropped => published.dropped += 1,
+            }
+        }
+        published
+    }
+
+    fn subscribers(&self) -> usize {
+        self.seats.iter().flatten().filter(|seat| seat.is_subscribed()).count()
+    }
+
+    fn waiting(&self) -> u64 {
+        self.seats.iter().flatten().map(Seat::waiting).sum()
+    }
+
+    fn dropped(&self) -> u64 {
+        self.dropped + self.seats.iter().flatten().map(|seat| seat.dropped).sum::<u64>()
+    }
+
+    /// Somebody is gone.
+    pub(crate) fn leave(&mut self, slot: usize) {
+        if let Some(seat) = self.seats.get_mut(slot).and_then(Option::take) {
+            self.dropped += seat.dropped;
+            self.abandoned += seat.waiting();
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn hub(&self) -> MutexGuard<'_, Hub> {
+        // A panic elsewhere leaves numbers that are at worst one message off.
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the hub go, and wakes its writer if it sleeps and there is work.
+    #[inline]
+    fn wake(&self, mut hub: MutexGuard<'_, Hub>, work: bool) {
+        let wake = work && std::mem::take(&mut hub.asleep);
+        drop(hub);
+        if wake {
+            self.waker.wake();
+        }
+    }
+
+    /// Says that something changed that somebody may wait for.
+    pub(crate) fn announce(&self, newcomer: bool) {
+        if newcomer {
+            self.newcomers.store(true, Ordering::Relaxed);
+        }
+        self.changed.notify_all();
+    }
+
+    fn wait(&self, until: i64, done: impl Fn(&Hub) -> bool) -> bool {
+        let clock = Clock::system();
+        let mut hub = self.hub();
+        loop {
+            let left = until.saturating_sub(clock.now());
+            if done(&hub) || left <= 0 {
+                return done(&hub);
+            }
+            let left = Duration::from_nanos(left as u64);
+            let waited = self.changed.wait_timeout(hub, left);
+            hub = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}

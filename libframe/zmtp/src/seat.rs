@@ -1,0 +1,159 @@
+//! What a publisher keeps for one subscriber: what it wants, and what waits for it.
+
+use crate::fault::Fault;
+use crate::frame::put_message;
+use crate::publisher::HighWater;
+
+/// A subscriber's prefixes may take so much altogether.
+const MAX_TOPICS: usize = 64 << 10;
+/// What the list takes for one of them, whatever its length.
+const TOPIC: usize = 64;
+/// An outbox that grew over this gives memory back when it is quiet.
+const AT_REST: usize = 256 << 10;
+
+/// Whole messages, ready to be sent.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    pub(crate) bytes: Vec<u8>,
+    /// Where each message ends.
+    pub(crate) ends: Vec<usize>,
+}
+
+impl Outbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// Gives memory back.
+    pub(crate) fn shrink(&mut self) {
+        self.bytes.shrink_to(AT_REST);
+        self.ends.shrink_to(AT_REST / size_of::<usize>());
+    }
+
+    #[inline]
+    fn put(&mut self, parts: &[&[u8]]) {
+        put_message(&mut self.bytes, parts);
+        self.ends.push(self.bytes.len());
+    }
+}
+
+/// A subscriber, as who publishes sees it.
+#[derive(Debug, Default)]
+pub(crate) struct Seat {
+    topics: Topics,
+    /// What the writer has not taken yet.
+    pub(crate) pending: Outbox,
+    /// Bytes that are not with the kernel yet, the writer's among them.
+    bytes: usize,
+    /// Messages that were queued, and those of them that are with the kernel.
+    queued: u64,
+    sent: u64,
+    pub(crate) dropped: u64,
+    /// Whether it gets what is published.
+    pub(crate) admitted: bool,
+}
+
+/// What became of a message for one subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    Unwanted,
+    Queued,
+    Dropped,
+}
+
+impl Seat {
+    pub(crate) fn new(admitted: bool) -> Seat {
+        Seat { admitted, ..Seat::default() }
+    }
+
+    /// Queues a message, if it is wanted and there is room.
+    #[inline]
+    pub(crate) fn offer(&mut self, parts: &[&[u8]], high: HighWater) -> Offer {
+        let first = parts.first().copied().unwrap_or_default();
+        if !self.topics.want(first) {
+            return Offer::Unwanted;
+        }
+        let len = parts.iter().map(|part| part.len() + 9).sum::<usize>();
+        if self.is_full(high) || self.bytes > 0 && self.bytes + len > high.bytes {
+            self.dropped += 1;
+            return Offer::Dropped;
+        }
+        let before = self.pending.bytes.len();
+        self.pending.put(parts);
+        self.bytes += self.pending.bytes.len() - before;
+        self.queued += 1;
+        Offer::Queued
+    }
+
+    /// Whether so many messages wait that no more may. What was sent counts in steps of
+    /// half the mark, as in libzmq: a subscriber that was too slow once loses messages in
+    /// runs.
+    #[inline]
+    fn is_full(&self, high: HighWater) -> bool {
+        let step = high.messages.div_ceil(2).max(1);
+        let counted = self.sent - self.sent % step;
+        high.messages > 0 && self.queued - counted >= high.messages
+    }
+
+    /// Notes that bytes, and with them messages, are with the kernel.
+    pub(crate) fn note_sent(&mut self, bytes: usize, messages: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.sent += messages;
+    }
+
+    /// Messages that are not with the kernel yet.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.queued - self.sent
+    }
+
+    pub(crate) fn subscribe(&mut self, topic: &[u8]) -> Result<(), Fault> {
+        self.topics.add(topic)
+    }
+
+    pub(crate) fn cancel(&mut self, topic: &[u8]) {
+        self.topics.remove(topic);
+    }
+
+    /// Whether it wants anything.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        !self.topics.0.is_empty()
+    }
+}
+
+/// The prefixes that a subscriber wants, with how often it asked for each.
+#[derive(Debug, Default)]
+struct Topics(Vec<(Box<[u8]>, u32)>);
+
+impl Topics {
+    #[inline]
+    fn want(&self, first: &[u8]) -> bool {
+        self.0.iter().any(|(topic, _)| first.starts_with(topic))
+    }
+
+    fn add(&mut self, topic: &[u8]) -> Result<(), Fault> {
+        if let Some((_, times)) = self.0.iter_mut().find(|(known, _)| **known == *topic) {
+            *times = times.saturating_add(1);
+            return Ok(());
+        }
+        let size = |topic: &[u8]| topic.len() + TOPIC;
+        let taken: usize = self.0.iter().map(|(topic, _)| size(topic)).sum();
+        if taken + size(topic) > MAX_TOPICS {
+            return Err(Fault::TooManySubscriptions);
+        }
+        self.0.push((topic.into(), 1));
+        Ok(())
+    }
+
+    fn remove(&mut self, topic: &[u8]) {
+        self.0.retain_mut(|(known, times)| {
+            let same = **known == *topic;
+            *times -= u32::from(same);
+            *times > 0
+        });
+    }
+}
