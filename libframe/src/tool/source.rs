@@ -21,6 +21,7 @@ use super::queue::{Queue, Taken, entries};
 use super::signal::Stop;
 use super::stage::{Delays, Identity, StatsMaker};
 use super::status::{Counters, Status};
+use super::voice::Voice;
 use crate::clock::{Clock, SECOND};
 use crate::crc;
 use crate::payload::{Payload as _, Session};
@@ -177,8 +178,7 @@ impl Writer {
             clock: self.clock.clone(),
             counters: Arc::clone(&self.counters),
             session: self.tag,
-            name: self.name.clone(),
-            verbose: common.verbose,
+            voice: Voice::new(common),
             count: common.count,
             idle: common.idle,
             last: self.clock.now(),
