@@ -34,10 +34,15 @@ impl Choice {
         self.streams.is_empty() || self.streams.hold_word(name)
     }
 
+    /// Whether all channels are wanted.
+    pub(crate) fn has_all(&self) -> bool {
+        self.ranges.is_empty() && self.labels.is_empty()
+    }
+
     /// Whether a channel is wanted.
     #[inline]
     pub(crate) fn has_channel(&self, number: u32, name: Option<&str>) -> bool {
-        if self.ranges.is_empty() && self.labels.is_empty() {
+        if self.has_all() {
             return true;
         }
         let within = |range: &(u32, u32)| (range.0..=range.1).contains(&number);

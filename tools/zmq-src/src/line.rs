@@ -107,6 +107,11 @@ impl Line {
         self.ever
     }
 
+    /// Whether it is there.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.subscriber.is_connected()
+    }
+
     /// Why it cannot be reached.
     pub(crate) fn why(&self) -> String {
         self.why.as_ref().map_or("no answer".into(), Fault::to_string)

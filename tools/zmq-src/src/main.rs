@@ -2,10 +2,12 @@
 
 mod assembly;
 mod block;
+mod catalogue;
 mod choice;
 mod field;
 mod fit;
 mod heart;
+mod hop;
 mod line;
 mod listener;
 mod message;
@@ -13,6 +15,7 @@ mod numbering;
 mod outlet;
 #[cfg(test)]
 mod plugin;
+mod raw;
 mod rig;
 mod spikes;
 mod trouble;
@@ -20,27 +23,74 @@ mod trouble;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
-use libframe::tool::{self, Feed, Plan, Source};
+use clap::{Parser, ValueEnum};
+use libframe::tool::{self, Feed, Need, Plan, Source};
 use libframe_zmtp::Endpoint;
+use uuid::Uuid;
 
 use crate::assembly::Partial;
 use crate::choice::Choice;
 use crate::heart::Greeting;
+use crate::hop::Hop;
 use crate::line::Options;
 use crate::listener::Listener;
+use crate::raw::Raw;
 use crate::rig::{Rig, Wish};
 
+/// What blocks on their way may take, of a few streams.
+const MEMORY: u64 = 64 << 20;
+
 const EXAMPLES: &str = "Examples:
-  zmq-src tcp://127.0.0.1:5556 --duration 1s | to-text || true";
+  sim-src sine -n 99 | to-zmq --wait-subscribers 1 ipc://a & zmq-src --records ipc://a | to-text; wait
+  sim-src glove --duration 1s | to-zmq ipc://b & zmq-src --raw --duration 1s ipc://b > b.frames; wait
+  zmq-src tcp://127.0.0.1:5556 --plan";
 
 /// Subscribe to Open Ephys, or to anything else, over ZeroMQ.
+///
+/// The ZMQ Interface of Open Ephys sends one channel in each message. They are put together
+/// by their sample numbers, whatever is lost between them, as one stream of records for each
+/// stream of the rig: f32 in uV, device times are the sample numbers, and times are the
+/// arrivals as they fit to these. Which channels there are is learnt, and learnt anew when
+/// they change. All generations of the plugin are understood.
+///
+/// Messages that are lost are told in GAP records: samples of all channels, or of some. A
+/// new acquisition is an event, 'segment', and no loss. Other events: 'ttl LINE on', with
+/// all lines as the value, and 'event TYPE'; 'connected', 'disconnected', 'heartbeat',
+/// 'heartbeat-lost', 'silent', 'awake', 'moved' and 'unusable', of the session. Beside
+/// STREAM there is STREAM.arrival, with the raw arrival of each block, and
+/// STREAM.spikes-ELECTRODE, with the waveform, the thresholds and the sorted id of each spike
+/// as fields of a sample.
+///
+/// --raw passes on what any publisher sends, and --records what to-zmq sends, as the sessions
+/// that they are: those end with the publisher's END.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Args {
     /// Where to subscribe: tcp://HOST:PORT or ipc://PATH; several at once
     #[arg(value_name = "ENDPOINT", required = true)]
     endpoints: Vec<Endpoint>,
+
+    /// Pass messages on as they are: of one part as a sample of zmq, of several as one of
+    /// zmq.parts, each part after its length as a u32, little-endian
+    #[arg(long, conflicts_with_all = ["stream", "channel", "records", "list"])]
+    raw: bool,
+
+    /// Pass on the records of to-zmq
+    #[arg(long, conflicts_with_all = ["stream", "channel", "list"])]
+    records: bool,
+
+    /// Take messages that begin with this only, with --raw or --records; may be repeated
+    #[arg(long, value_name = "PREFIX")]
+    subscribe: Vec<String>,
+
+    /// Show which streams and channels come, and exit
+    #[arg(long)]
+    list: bool,
+
+    /// How to show them
+    #[arg(long, short = 'f', value_enum, default_value_t = Format::Text,
+          value_name = "FORMAT", requires = "list")]
+    format: Format,
 
     /// Take streams of this name or pattern ('Probe*'); may be repeated
     #[arg(long, short = 's', value_name = "NAME")]
@@ -58,7 +108,7 @@ struct Args {
     #[arg(long)]
     no_arrivals: bool,
 
-    /// How long to wait for a publisher at the start [default: for ever]
+    /// How long to wait for a publisher at the start; 0s for not at all [default: for ever]
     #[arg(long, value_name = "TIME", value_parser = tool::parse_duration)]
     wait: Option<i64>,
 
@@ -80,8 +130,18 @@ struct Args {
     uuid: Option<String>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
 fn main() -> ExitCode {
-    tool::source::<ZmqSrc>()
+    // Records of others keep their sessions, which a source cannot do.
+    match std::env::args_os().any(|word| word == "--records") {
+        true => tool::filter::<Hop>(),
+        false => tool::source::<ZmqSrc>(),
+    }
 }
 
 struct ZmqSrc;
@@ -89,24 +149,62 @@ struct ZmqSrc;
 impl Source for ZmqSrc {
     type Args = Args;
 
-    fn plan(_args: &Args, _plan: &mut Plan) -> Result<()> {
+    fn plan(args: &Args, plan: &mut Plan) -> Result<()> {
+        args.need(plan);
+        plan.output = None;
+        plan.memory = plan.memory.saturating_add(MEMORY);
+        plan.notes.push("what comes is what the rig sends; --list shows it".into());
         Ok(())
     }
 
+    fn text(args: &Args) -> Result<Option<String>> {
+        if !args.list {
+            return Ok(None);
+        }
+        let json = args.format == Format::Json;
+        catalogue::list(&args.endpoints, &args.options(), json).map(Some)
+    }
+
     fn run(args: Args, feed: &mut Feed) -> Result<()> {
-        let uuid = args.uuid.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-        let options = Options {
-            wait: args.wait,
-            silence: args.silence,
-            greeting: Some(Greeting::new(&args.app_name, &uuid)),
-            pairs: args.port_search,
-            prefixes: vec![String::new()],
-            endpoints: args.endpoints.clone(),
-        };
+        let names = args.endpoints.iter().map(Endpoint::to_string).collect();
+        let now = feed.clock().now();
+        let mut listener = Listener::new(&args.endpoints, &args.options(), now)?;
+        if args.raw {
+            return listener.listen(&mut Raw::new(names), feed);
+        }
         let choice = Choice::new(&args.stream, &args.channel)?;
         let wish = Wish { choice, partial: args.missing, arrivals: !args.no_arrivals };
-        let names = args.endpoints.iter().map(Endpoint::to_string).collect();
-        let mut listener = Listener::new(&args.endpoints, &options, feed.clock().now())?;
         listener.listen(&mut Rig::new(wish, names), feed)
+    }
+}
+
+impl Args {
+    /// How to keep the connections.
+    fn options(&self) -> Options {
+        let uuid = self.uuid.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
+        let greeting = Greeting::new(&self.app_name, &uuid);
+        let is_plugin = !self.raw && !self.records;
+        Options {
+            wait: self.wait,
+            silence: self.silence,
+            greeting: is_plugin.then_some(greeting),
+            pairs: self.port_search,
+            prefixes: match (is_plugin, &self.subscribe[..]) {
+                (false, [_, ..]) => self.subscribe.clone(),
+                // The plugin's messages are all wanted.
+                _ => vec![String::new()],
+            },
+            endpoints: self.endpoints.clone(),
+        }
+    }
+
+    /// The publishers must be there, unless they are waited for.
+    fn need(&self, plan: &mut Plan) {
+        for endpoint in &self.endpoints {
+            plan.needs(match endpoint {
+                Endpoint::Tcp { host, port } => Need::server(&format!("{host}:{port}")),
+                Endpoint::Ipc(path) => Need::file(path),
+            });
+        }
     }
 }

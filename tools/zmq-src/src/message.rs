@@ -91,9 +91,12 @@ impl<'a> Data<'a> {
         })
     }
 
-    /// The sample after the last.
-    pub(crate) fn next(&self) -> u64 {
-        self.first.saturating_add(self.samples as u64)
+    /// The same block of one channel alone.
+    pub(crate) fn of_channel(&self, channel: u32) -> Data<'a> {
+        let row = self.rows().find(|(number, _)| *number == channel);
+        let (payload, stride) = row.map_or((&[][..], 0), |(_, row)| (row, row.len()));
+        let columns = Columns::One { channel, name: None };
+        Data { columns, payload, stride, ..self.clone() }
     }
 }
 

@@ -168,6 +168,16 @@ impl Rig {
         {
             return Ok(());
         }
+        if let Columns::All { channels } = data.columns
+            && !self.wish.choice.has_all()
+        {
+            let wanted = |channel: &u32| self.wish.choice.has_channel(*channel, None);
+            let wanted: Vec<u32> = (0..channels).filter(wanted).collect();
+            return wanted.into_iter().try_for_each(|channel| {
+                let one = data.of_channel(channel);
+                self.take_data(publisher, &one, place, arrival, feed)
+            });
+        }
         let Some(at) = self.stream(publisher, &data.stream) else {
             return self.trouble(publisher, Trouble::Crowd, feed);
         };

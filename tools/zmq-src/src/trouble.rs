@@ -86,6 +86,14 @@ impl Troubles {
         feed.event(0, "unusable", Value::Text(text))
     }
 
+    /// How much of each kind came.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (usize, String)> {
+        let times = |((line, what), count): (&(usize, Trouble), &u64)| {
+            (*line, format!("{what}, times: {count}"))
+        };
+        self.0.iter().map(times)
+    }
+
     /// How much of each kind that came more than once, for the end.
     pub(crate) fn sums(&self) -> impl Iterator<Item = (usize, String)> {
         let often = self.0.iter().filter(|(_, count)| **count > 1);
