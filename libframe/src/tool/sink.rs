@@ -57,6 +57,10 @@ pub trait Sink: Sized {
     /// Learns how it may speak; called once, after [`Sink::open`].
     fn voice(&mut self, _voice: Voice) {}
 
+    /// Learns how it is asked to stop, if it waits for others; called once, after
+    /// [`Sink::open`]. A sink that only takes its input need not look: that ends.
+    fn heed(&mut self, _stop: Stop) {}
+
     /// The files to read instead of stdin, if the command line names any.
     fn files(_args: &Self::Args) -> Vec<PathBuf> {
         Vec::new()
@@ -153,6 +157,7 @@ pub fn sink<S: Sink>() -> ExitCode {
         }
         let mut sink = S::open(args)?;
         sink.voice(Voice::new(common));
+        sink.heed(stop);
         let status = Status::start(common, role, &counters, &clock)?;
         for (file, input) in inputs {
             let mut of_input = Account::default();

@@ -230,14 +230,13 @@ impl Decoder {
     fn greet(&mut self) -> Result<Step, Fault> {
         let bytes = &self.buffer[self.start..self.end];
         // What is there must hold, so that a stranger is known by its first byte.
-        let held = |at: usize, holds: &dyn Fn(u8) -> bool| {
-            bytes.get(at).is_none_or(|byte| holds(*byte))
-        };
-        if !held(0, &|byte| byte == 0xFF) || !held(9, &|byte| byte & 1 == 1) {
-            return Err(Fault::Signature(bytes[..bytes.len().min(10)].to_vec()));
+        for (at, mask) in [(0, 0xFF), (9, 1)] {
+            if bytes.get(at).is_some_and(|byte| byte & mask != mask) {
+                return Err(Fault::Signature(bytes[..=at].to_vec()));
+            }
         }
-        if !held(10, &|major| major >= 3) {
-            return Err(Fault::Version(bytes[10]));
+        if let Some(major) = bytes.get(10).filter(|major| **major < 3) {
+            return Err(Fault::Version(*major));
         }
         let Some(greeting) = bytes.first_chunk::<GREETING>() else {
             return Ok(Step::More);

@@ -53,6 +53,7 @@ pub(crate) struct Seat {
     /// Messages that were queued, and those of them that are with the kernel.
     queued: u64,
     sent: u64,
+    full: bool,
     pub(crate) dropped: u64,
     /// Whether it gets what is published.
     pub(crate) admitted: bool,
@@ -90,14 +91,15 @@ impl Seat {
         Offer::Queued
     }
 
-    /// Whether so many messages wait that no more may. What was sent counts in steps of
-    /// half the mark, as in libzmq: a subscriber that was too slow once loses messages in
-    /// runs.
+    /// Whether so many messages wait that no more may. Once it is full, half of them must be
+    /// gone before there is room again, as in libzmq: a subscriber that is too slow loses
+    /// messages in runs.
     #[inline]
-    fn is_full(&self, high: HighWater) -> bool {
-        let step = high.messages.div_ceil(2).max(1);
-        let counted = self.sent - self.sent % step;
-        high.messages > 0 && self.queued - counted >= high.messages
+    fn is_full(&mut self, high: HighWater) -> bool {
+        let waiting = self.waiting();
+        let mark = if self.full { high.messages.div_ceil(2) } else { high.messages };
+        self.full = high.messages > 0 && waiting >= mark;
+        self.full
     }
 
     /// Notes that bytes, and with them messages, are with the kernel.
