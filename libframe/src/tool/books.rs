@@ -439,8 +439,10 @@ impl Books {
             let header = Header { stream: totals.stream, ..header };
             let (damages, holes) = (self.damages, self.holes);
             let stream = self.stream(&header)?;
-            let [head, tail] =
-                [Before::first(stream, intact, holes), Before::look(stream, damages, holes)];
+            let [head, tail] = [
+                Before::first(stream, intact, holes),
+                Before::look(stream, damages, holes),
+            ];
             let [first, last] = stream.settle(totals, from_start);
             for (hole, before) in [(first, head), (last, tail)] {
                 if let Some(hole) = hole {

@@ -94,13 +94,23 @@ impl Origin {
             File::open(file).with_context(|| file.display().to_string())?;
         }
         let way = Way::Files { current: None, rest: VecDeque::from(files) };
-        Ok(Origin { way, name: String::new(), complaints: Vec::new(), holes: Reason::Upstream })
+        Ok(Origin {
+            way,
+            name: String::new(),
+            complaints: Vec::new(),
+            holes: Reason::Upstream,
+        })
     }
 
     /// What comes from the stage before.
     pub fn stdin() -> Result<Origin> {
         let way = Way::Stdin(stdin()?);
-        Ok(Origin { way, name: "stdin".into(), complaints: Vec::new(), holes: Reason::Upstream })
+        Ok(Origin {
+            way,
+            name: "stdin".into(),
+            complaints: Vec::new(),
+            holes: Reason::Upstream,
+        })
     }
 
     /// Records that the tool itself gets; `name` is for messages.

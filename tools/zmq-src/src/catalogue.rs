@@ -53,7 +53,11 @@ struct Seen {
 }
 
 /// Looks at all publishers, and lists what comes.
-pub(crate) fn list(endpoints: &[Endpoint], options: &Options, json: bool) -> Result<String> {
+pub(crate) fn list(
+    endpoints: &[Endpoint],
+    options: &Options,
+    json: bool,
+) -> Result<String> {
     let clock = Clock::system();
     let wait = options.wait.unwrap_or(WAIT);
     let options = Options { wait: None, silence: 0, ..options.clone() };

@@ -41,7 +41,9 @@ impl Filter for Hop {
     fn origin(args: &Args) -> Result<Origin> {
         let clock = Clock::system();
         let options = args.options();
-        let line = |endpoint: &_| Line::new(Clone::clone(endpoint), options.clone(), clock.now());
+        let line = |endpoint: &_| {
+            Line::new(Clone::clone(endpoint), options.clone(), clock.now())
+        };
         let lines = args.endpoints.iter().map(line).collect::<Result<Vec<_>>>()?;
         let names = args.endpoints.iter().map(ToString::to_string).collect();
         let records = Records {
@@ -128,7 +130,8 @@ impl Sessions {
     /// Takes a message, which is one record.
     fn take(&mut self, line: usize, parts: Parts<'_>, bytes: &mut Vec<u8>) {
         // A topic may stand before it.
-        let Some(part) = parts.iter().last().filter(|part| part.starts_with(&MAGIC)) else {
+        let Some(part) = parts.iter().last().filter(|part| part.starts_with(&MAGIC))
+        else {
             self.troubles.count(line, Trouble::Record("not framepipe's"));
             return;
         };
@@ -166,7 +169,11 @@ impl Read for Records {
             self.turn()?;
         }
         if self.waiting() == 0 {
-            return if self.is_over() { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
+            return if self.is_over() {
+                Ok(0)
+            } else {
+                Err(ErrorKind::WouldBlock.into())
+            };
         }
         let n = self.waiting().min(buf.len());
         buf[..n].copy_from_slice(&self.bytes[self.start..self.start + n]);
@@ -194,11 +201,11 @@ impl Supply for Records {
     }
 
     fn remarks(&mut self) -> Vec<Remark> {
-        let troubles = self.sessions.troubles.all().map(|(line, text)| {
-            (line, text, true)
-        });
+        let troubles =
+            self.sessions.troubles.all().map(|(line, text)| (line, text, true));
         let lost = self.sessions.lost.iter();
-        let lost = lost.map(|(line, n)| (*line, format!("disconnected, times: {n}"), false));
+        let lost =
+            lost.map(|(line, n)| (*line, format!("disconnected, times: {n}"), false));
         let all = troubles.chain(lost);
         let text = |(line, text, always)| {
             let name: &String = &self.names[line];

@@ -64,7 +64,9 @@ impl Taker for Raw {
         }
         let number = match publisher.parts {
             Some(number) => number,
-            None => feed.open(&publisher.describe(".parts", &[("parts", "u32le-length")]))?,
+            None => {
+                feed.open(&publisher.describe(".parts", &[("parts", "u32le-length")]))?
+            }
         };
         publisher.parts = Some(number);
         self.sample.clear();
