@@ -34,3 +34,4 @@ mod sim_src;
 mod thin_frames;
 mod to_h5;
 mod to_text;
+mod zmq_src;

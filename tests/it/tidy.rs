@@ -185,16 +185,19 @@ fn options_are_spelled_alike_in_all_tools() {
     // --rate is samples a second: those to make, to pass on at most, or that must have come.
     // --high and --low are watermarks of what waits, each in the measure of its tool.
     let shared = [
+        "--channel",
         "--end",
         "--event",
         "--fifo",
         "--format",
         "--help",
         "--high",
+        "--list",
         "--low",
         "--map",
         "--min-free",
         "--rate",
+        "--silence",
         "--start",
         "--stream",
         "--version",

@@ -24,7 +24,7 @@ pub(crate) const RECORDER: &str = "to-h5 {new}/a.h5";
 /// What comes before the first record; no row about records is theirs.
 pub(crate) const DEVICES: &[&str] = &["sim-device glove --rate 1000"];
 /// Sources that need a device. Their rows about records are with it, in their own modules.
-pub(crate) const CAPTURES: &[&str] = &["capture-glove"];
+pub(crate) const CAPTURES: &[&str] = &["capture-glove", "zmq-src"];
 
 /// Those that neither read nor write records.
 pub(crate) const COMMANDS: &[&str] = &["plan-report sim-src"];

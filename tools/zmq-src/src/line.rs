@@ -114,7 +114,8 @@ impl Line {
 
     /// Why it cannot be reached.
     pub(crate) fn why(&self) -> String {
-        self.why.as_ref().map_or("no answer".into(), Fault::to_string)
+        let why = self.why.as_ref().map_or("no answer".into(), Fault::to_string);
+        why.split(" (os error").next().unwrap_or_default().into()
     }
 
     /// Does what is to be done, and tells what happens.

@@ -42,8 +42,7 @@ const MEMORY: u64 = 64 << 20;
 
 const EXAMPLES: &str = "Examples:
   sim-src sine -n 99 | to-zmq --wait-subscribers 1 ipc://a & zmq-src --records ipc://a | to-text; wait
-  sim-src glove --duration 1s | to-zmq ipc://b & zmq-src --raw --duration 1s ipc://b > b.frames; wait
-  zmq-src tcp://127.0.0.1:5556 --plan";
+  sim-src glove --duration 1s | to-zmq ipc://b & zmq-src --raw --duration 1s ipc://b > b.frames; wait";
 
 /// Subscribe to Open Ephys, or to anything else, over ZeroMQ.
 ///
