@@ -158,7 +158,7 @@ fn garbage_costs_a_counted_warning_and_nothing_else() {
     for text in [
         "not of two or three parts, times: 9",
         "JSON of over 65536 bytes, times: 3",
-        "not the JSON of a message, times: 18",
+        "not the JSON of a message, times: 21",
         "\"channel_num\" out of range, times: 3",
         "not as many bytes as samples need, times: 3",
     ] {

@@ -73,7 +73,7 @@ fn records_that_are_lost_on_the_way_are_gaps_by_transport() {
         rig.send(&[&format!("hex:{}", hex(&bytes))]);
         if header.seq == 30 {
             rig.send(&["not a record"]);
-            bytes[60] ^= 1;
+            *bytes.last_mut().unwrap() ^= 1;
             rig.send(&[&format!("hex:{}", hex(&bytes))]);
         }
     }
