@@ -22,7 +22,8 @@ pub(crate) const CLIPPER: &str = "clip-frames --when *>-9e9 --pre 0s --post 1h";
 /// Writes to a file, and nothing to stdout.
 pub(crate) const RECORDER: &str = "to-h5 {new}/a.h5";
 /// What comes before the first record; no row about records is theirs.
-pub(crate) const DEVICES: &[&str] = &["sim-device glove --rate 1000"];
+pub(crate) const DEVICES: &[&str] =
+    &["sim-device glove --rate 1000", "sim-device open-ephys --port 0"];
 /// Sources that need a device. Their rows about records are with it, in their own modules.
 pub(crate) const CAPTURES: &[&str] = &["capture-glove", "zmq-src"];
 
