@@ -4,7 +4,7 @@ mod lines;
 mod others;
 mod rig;
 
-use libframe::payload::Value;
+use libframe::payload::{Gap, Reason, Value};
 use libframe::schema::{Dtype, Stream};
 
 use self::rig::{
@@ -141,6 +141,7 @@ fn what_contradicts_itself_is_told_once_and_its_samples_are_missing() {
     assert_eq!(gaps(&run), [(2, None, Some(2), vec![1])]);
     expect_values(&samples(&run, RHYTHM), &[0, 1], &[(2, 1), (3, 1)]);
     assert_eq!(events(&run, "unusable").len(), 2);
+    assert_eq!(run.payloads::<Gap>()[0].reason, Reason::Parser);
 }
 
 #[test]

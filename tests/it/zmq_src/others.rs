@@ -92,6 +92,16 @@ fn records_that_are_lost_on_the_way_are_gaps_by_transport() {
 }
 
 #[test]
+fn records_where_a_rig_is_expected_are_told_with_the_remedy() {
+    let Some(mut rig) = Rig::new() else { return };
+    let mut capture = rig.capture("");
+    rig.send(&["hex:d5465031"]);
+    capture.until_stderr(0, "unusable message").signal(0, Signal::TERM);
+    let run = capture.wait();
+    run.expect(&[1]).expect_stderr(0, "--records takes those of to-zmq, --raw any");
+}
+
+#[test]
 fn what_comes_can_be_listed() {
     let Some(mut rig) = Rig::new() else { return };
     for format in ["text", "json"] {

@@ -26,7 +26,7 @@ const PATIENCE: usize = 10;
 const MAX_GAP: u64 = 1 << 32;
 
 /// What to do with a block of which some channels are missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Partial {
     /// Send it, with NaN in their place, and tell which
     Nan,
@@ -198,7 +198,18 @@ impl Assembly {
 
     /// Decides which channels there are by those that came, as no more come for a while.
     pub(crate) fn decide(&mut self, out: &mut impl Blocks) -> Result<()> {
-        if self.set.is_some() || self.held.is_empty() {
+        if self.set.is_some() {
+            return Ok(());
+        }
+        if let Some(open) = self.open.take() {
+            self.pass(open, false, out)?;
+        }
+        self.adopt_held(out)
+    }
+
+    /// Decides by what is held, and sends that.
+    fn adopt_held(&mut self, out: &mut impl Blocks) -> Result<()> {
+        if self.set.is_some() {
             return Ok(());
         }
         let mut set = Set::default();
@@ -266,7 +277,7 @@ impl Assembly {
             let count = data.first - next;
             let is_lost = place.breaks != self.place.breaks;
             return match is_lost && count <= MAX_GAP {
-                true => Fit::Ahead(count, Reason::Transport),
+                true => Fit::Ahead(count, reason(place.garbage != self.place.garbage)),
                 false => Fit::Doubt,
             };
         }
@@ -365,8 +376,9 @@ impl Assembly {
 
     /// Ends the open block: a message that is not of it has come, at this place.
     fn close(&mut self, place: Place, out: &mut impl Blocks) -> Result<()> {
-        let Some(block) = self.open.take() else { return Ok(()) };
+        let Some(mut block) = self.open.take() else { return Ok(()) };
         let is_whole = block.is_whole(place);
+        block.spoiled |= block.place.garbage != place.garbage;
         self.pass(block, is_whole, out)
     }
 
@@ -393,7 +405,7 @@ impl Assembly {
         let bytes: usize = blocks().map(Block::len).sum();
         let (held, others) = (blocks().count(), self.held.len());
         if is_whole || held >= PATIENCE || others >= 4 * PATIENCE || bytes > MAX_BLOCK {
-            self.decide(out)?;
+            self.adopt_held(out)?;
         }
         Ok(())
     }
@@ -447,7 +459,7 @@ impl Assembly {
             Partial::Nan => &self.columns[..],
             Partial::Drop => &[],
         };
-        let reason = if block.spoiled { Reason::Parser } else { Reason::Transport };
+        let reason = reason(block.spoiled);
         out.missing(&Hole { seq, count, reason, columns })?;
         match partial {
             Partial::Nan => out.block(seq, block, set),
@@ -523,6 +535,11 @@ impl Assembly {
             self.spare.push(block);
         }
     }
+}
+
+/// Why samples are missing, when messages that were not understood may have held them.
+fn reason(has_garbage: bool) -> Reason {
+    if has_garbage { Reason::Parser } else { Reason::Transport }
 }
 
 /// Adds what a block tells of the channels.

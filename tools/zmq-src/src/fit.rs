@@ -75,10 +75,17 @@ impl Times {
 }
 
 impl Fit {
-    /// Begins with a segment's first block.
-    pub(crate) fn new(first: u64, samples: usize, rate: f64, arrival: i64) -> Fit {
+    /// Begins with a segment's first block. No time will be before `after`.
+    pub(crate) fn new(
+        first: u64,
+        samples: usize,
+        rate: f64,
+        arrival: i64,
+        after: Option<i64>,
+    ) -> Fit {
         let period = SECOND as f64 / rate;
         let start = arrival - MARGIN - (samples as f64 * period) as i64;
+        let start = start.max(after.unwrap_or(start));
         Fit {
             period,
             origin: (first, arrival),
@@ -202,7 +209,8 @@ mod tests {
             let late = (20e6 * share * share * share) as i64;
             let stall = if jumps && n % 500 > 480 { 300_000_000 } else { 0 };
             let arrival = taken + 2_000_000 + late + stall;
-            let fit = fit.get_or_insert_with(|| Fit::new(first, BLOCK, RATE, arrival));
+            let fit =
+                fit.get_or_insert_with(|| Fit::new(first, BLOCK, RATE, arrival, None));
             let times = fit.block(first, BLOCK, arrival);
             for sample in 0..BLOCK {
                 let time = times.at(sample);
@@ -237,7 +245,7 @@ mod tests {
 
     #[test]
     fn blocks_that_come_at_once_have_times_one_after_the_other() {
-        let mut fit = Fit::new(7, BLOCK, RATE, SECOND);
+        let mut fit = Fit::new(7, BLOCK, RATE, SECOND, None);
         let mut before = i64::MIN;
         for n in 0..500 {
             let times = fit.block(7 + n * BLOCK as u64, BLOCK, SECOND);
@@ -251,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_gap_takes_its_time_and_events_fall_where_their_samples_are() {
-        let mut fit = Fit::new(0, BLOCK, RATE, 10 * SECOND);
+        let mut fit = Fit::new(0, BLOCK, RATE, 10 * SECOND, None);
         let first = fit.block(0, BLOCK, 10 * SECOND);
         let after = fit.block(30_000, BLOCK, 11 * SECOND);
         let apart = after.at(0) - first.at(0);

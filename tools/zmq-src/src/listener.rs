@@ -26,6 +26,9 @@ pub(crate) trait Taker {
     /// Nothing more is at hand on that line.
     fn settle(&mut self, line: usize, now: i64, feed: &mut Feed) -> Result<()>;
 
+    /// The publisher was found elsewhere.
+    fn moved(&mut self, line: usize, place: &str);
+
     /// The peer does not do as it should.
     fn trouble(&mut self, line: usize, trouble: Trouble, feed: &mut Feed) -> Result<()>;
 
@@ -37,6 +40,8 @@ pub(crate) trait Taker {
 #[derive(Debug)]
 pub(crate) struct Listener {
     lines: Vec<Line>,
+    /// Where each is, in words.
+    places: Vec<String>,
     begun: i64,
     has_told: bool,
 }
@@ -50,7 +55,8 @@ impl Listener {
         let line =
             |endpoint: &Endpoint| Line::new(endpoint.clone(), options.clone(), now);
         let lines = endpoints.iter().map(line).collect::<Result<_>>()?;
-        Ok(Listener { lines, begun: now, has_told: false })
+        let places = endpoints.iter().map(Endpoint::to_string).collect();
+        Ok(Listener { lines, places, begun: now, has_told: false })
     }
 
     /// Listens until it is time to stop.
@@ -75,9 +81,9 @@ impl Listener {
 
     fn turn(&mut self, taker: &mut impl Taker, feed: &mut Feed) -> Result<()> {
         let clock = feed.clock().clone();
-        for (at, line) in self.lines.iter_mut().enumerate() {
+        for (at, (line, place)) in self.lines.iter_mut().zip(&mut self.places).enumerate()
+        {
             let mut moved = false;
-            let endpoint = line.endpoint().to_string();
             line.turn(&clock, &mut |happening| match happening {
                 Happening::Message(parts, time) => taker.take(at, parts, time, feed),
                 Happening::Drained => taker.settle(at, clock.now(), feed),
@@ -85,12 +91,13 @@ impl Listener {
                     moved = true;
                     Ok(())
                 }
-                other => tell(at, &endpoint, other, taker, feed),
+                other => tell(at, place, other, taker, feed),
             })?;
             if moved {
-                let place = line.endpoint().to_string();
-                feed.voice().tell(&format!("{endpoint}: moved to {place}"));
-                feed.event(0, "moved", Value::Text(place))?;
+                let before = std::mem::replace(place, line.endpoint().to_string());
+                feed.voice().tell(&format!("{before}: moved to {place}"));
+                feed.event(0, "moved", Value::Text(place.clone()))?;
+                taker.moved(at, place);
             }
         }
         Ok(())

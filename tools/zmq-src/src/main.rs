@@ -100,8 +100,8 @@ struct Args {
     channel: Vec<String>,
 
     /// What to do with a block of which some channels are missing
-    #[arg(long, value_enum, default_value_t = Partial::Nan, value_name = "WHAT")]
-    missing: Partial,
+    #[arg(long, value_enum, default_value_t = Missing::Nan, value_name = "WHAT")]
+    missing: Missing,
 
     /// Leave out the streams that tell when each block arrived
     #[arg(long)]
@@ -127,6 +127,15 @@ struct Args {
     /// Which of several of that name we are [default: a new one]
     #[arg(long, value_name = "UUID")]
     uuid: Option<String>,
+}
+
+/// What to do with a block of which some channels are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Missing {
+    /// Send it, with NaN in their place, and tell which
+    Nan,
+    /// Leave all of it out, and tell that
+    Drop,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -172,7 +181,11 @@ impl Source for ZmqSrc {
             return listener.listen(&mut Raw::new(names), feed);
         }
         let choice = Choice::new(&args.stream, &args.channel)?;
-        let wish = Wish { choice, partial: args.missing, arrivals: !args.no_arrivals };
+        let partial = match args.missing {
+            Missing::Nan => Partial::Nan,
+            Missing::Drop => Partial::Drop,
+        };
+        let wish = Wish { choice, partial, arrivals: !args.no_arrivals };
         listener.listen(&mut Rig::new(wish, names), feed)
     }
 }

@@ -386,3 +386,6 @@ fn within(
     let number = u32::try_from(number).ok().filter(|n| (least..=most).contains(n));
     number.ok_or(Fault::Range(key))
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,11 +19,18 @@ pub(crate) struct Place {
     pub(crate) epoch: u32,
     /// Places up to here, this one included, at which something may be lost.
     pub(crate) breaks: u64,
+    /// Messages up to here that were not understood, and may have been any.
+    pub(crate) garbage: u64,
     /// Nothing is lost between the message before and this one.
     pub(crate) follows: bool,
 }
 
 impl Numbering {
+    /// Takes note of a message that is not understood.
+    pub(crate) fn skip_garbage(&mut self) {
+        self.now.garbage += 1;
+    }
+
     /// Takes note of a message's number.
     pub(crate) fn note(&mut self, number: Option<i64>) -> Place {
         let step = match (self.last, number) {

@@ -109,7 +109,8 @@ impl Outlet {
     fn encode(&mut self, block: &Block, samples: usize) -> i64 {
         let at = block.arrival.at;
         let rate = self.rate.unwrap_or(NO_RATE);
-        let first = || Fit::new(block.first, block.samples, rate, at);
+        let last = self.last;
+        let first = || Fit::new(block.first, block.samples, rate, at, last);
         let fit = self.fit.get_or_insert_with(first);
         let times = fit.block(block.first, block.samples, at);
         let start = times.at(0);

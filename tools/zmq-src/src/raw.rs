@@ -81,6 +81,10 @@ impl Taker for Raw {
         Ok(())
     }
 
+    fn moved(&mut self, line: usize, place: &str) {
+        self.publishers[line].endpoint = place.into();
+    }
+
     fn trouble(&mut self, line: usize, trouble: Trouble, feed: &mut Feed) -> Result<()> {
         let endpoint = &self.publishers[line].endpoint;
         self.troubles.note((line, endpoint), trouble, feed)

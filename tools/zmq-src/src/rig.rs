@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use libframe::clock::SECOND;
 use libframe::payload::{Event as Told, Value};
 use libframe::tool::Feed;
@@ -45,9 +45,9 @@ pub(crate) struct Rig {
     streams: Vec<Stream>,
     names: HashSet<String>,
     spikes: Spikes,
-    pub(crate) troubles: Troubles,
+    troubles: Troubles,
     /// Messages that were understood.
-    pub(crate) understood: u64,
+    understood: u64,
 }
 
 #[derive(Debug)]
@@ -99,7 +99,10 @@ impl Taker for Rig {
         slices.iter_mut().zip(parts.iter()).for_each(|(slice, part)| *slice = part);
         let message = match message::parse(&slices[..count]) {
             Ok(message) => message,
-            Err(fault) => return self.trouble(publisher, Trouble::Message(fault), feed),
+            Err(fault) => {
+                self.publishers[publisher].numbering.skip_garbage();
+                return self.trouble(publisher, Trouble::Message(fault), feed);
+            }
         };
         self.understood += 1;
         let Message { number, published, body } = message;
@@ -137,7 +140,18 @@ impl Taker for Rig {
             let endpoint = &self.publishers[publisher].endpoint;
             feed.voice().tell(&format!("{endpoint}: {text}"));
         }
+        if self.understood == 0 && !self.troubles.is_empty() {
+            let place = self.publishers.first().map_or("", |first| &first.endpoint);
+            bail!(
+                "{place}: no message of Open Ephys came; --records takes those of to-zmq, \
+                 --raw any"
+            );
+        }
         Ok(())
+    }
+
+    fn moved(&mut self, publisher: usize, place: &str) {
+        self.publishers[publisher].endpoint = place.into();
     }
 
     fn trouble(

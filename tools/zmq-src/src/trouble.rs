@@ -86,6 +86,11 @@ impl Troubles {
         feed.event(0, "unusable", Value::Text(text))
     }
 
+    /// Whether there were none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How much of each kind came.
     pub(crate) fn all(&self) -> impl Iterator<Item = (usize, String)> {
         let times = |((line, what), count): (&(usize, Trouble), &u64)| {
