@@ -3,6 +3,7 @@
 mod lines;
 mod others;
 mod rig;
+mod truth;
 
 use libframe::payload::{Gap, Reason, Value};
 use libframe::schema::{Dtype, Stream};

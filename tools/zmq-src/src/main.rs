@@ -41,6 +41,7 @@ use crate::rig::{Rig, Wish};
 const MEMORY: u64 = 64 << 20;
 
 const EXAMPLES: &str = "Examples:
+  sim-device open-ephys --duration 9s & sleep 0.5; zmq-src tcp://127.0.0.1:5556 -n 9999 | to-text; wait
   sim-src sine -n 99 | to-zmq --wait-subscribers 1 ipc://a & zmq-src --records ipc://a | to-text; wait
   sim-src glove --duration 1s | to-zmq ipc://b & zmq-src --raw --duration 1s ipc://b > b.frames; wait";
 
