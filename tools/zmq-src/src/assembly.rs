@@ -17,7 +17,7 @@ use anyhow::Result;
 use libframe::payload::Reason;
 
 use crate::block::{Arrival, Block, MAX_BLOCK, Refusal, Set, record_len};
-use crate::message::Data;
+use crate::message::{Columns, Data};
 use crate::numbering::Place;
 
 /// After so many blocks it counts as certain which channels come.
@@ -310,17 +310,24 @@ impl Assembly {
         })
     }
 
+    /// Takes note of a channel that nobody knew of when its block went out.
     fn add_late(
         &mut self,
         data: &Data<'_>,
         out: &mut impl Blocks,
     ) -> Result<Option<Misfit>> {
-        let known =
-            |channel| self.set.as_ref().is_some_and(|set| set.column(channel).is_some());
+        let Some(mut set) = self.set.clone() else { return Ok(None) };
+        let known = |channel| set.column(channel).is_some();
         let Some((channel, _)) = data.rows().find(|(channel, _)| !known(*channel)) else {
             return Ok(Some(Misfit::Twice));
         };
+        let name = match &data.columns {
+            Columns::One { name, .. } => name.as_deref(),
+            Columns::All { .. } => None,
+        };
+        set.insert(channel, name);
         out.late(channel, data.samples)?;
+        self.adopt(set, out)?;
         Ok(None)
     }
 

@@ -26,6 +26,11 @@ pub(crate) trait Taker {
     /// Nothing more is at hand on that line.
     fn settle(&mut self, line: usize, now: i64, feed: &mut Feed) -> Result<()>;
 
+    /// When to ask it to settle again, if nothing comes.
+    fn deadline(&self) -> Option<i64> {
+        None
+    }
+
     /// The publisher was found elsewhere.
     fn moved(&mut self, line: usize, place: &str);
 
@@ -72,7 +77,8 @@ impl Listener {
                 continue;
             }
             let fds: Vec<_> = self.lines.iter().flat_map(Line::fds).collect();
-            let deadline = self.lines.iter().map(Line::deadline).min();
+            let deadlines = self.lines.iter().map(Line::deadline);
+            let deadline = deadlines.chain(taker.deadline()).min();
             feed.wait_any(&fds, deadline)?;
         }
         taker.finish(feed)?;

@@ -26,6 +26,9 @@ const MAX_PARTS: usize = 4;
 const MAX_TEXT: usize = 4096;
 /// After so long without a message, what there is decides about the channels.
 const QUIET: i64 = 2 * SECOND;
+/// So long a block that is complete waits for a channel that nobody knows of yet: the plugin
+/// sends all of a block in less.
+const GRACE: i64 = SECOND / 4000;
 /// A block that is not complete after this will not be.
 const OLD: i64 = SECOND / 5;
 
@@ -121,10 +124,12 @@ impl Taker for Rig {
         for stream in self.streams.iter_mut().filter(|s| s.publisher == publisher) {
             let Stream { assembly, outlet, .. } = stream;
             let running = &mut Running { outlet, feed };
-            if std::mem::take(&mut stream.is_fresh) {
-                assembly.settle(running)?;
-            } else if now - stream.heard >= QUIET {
+            if now - stream.heard >= QUIET {
                 assembly.decide(running)?;
+            }
+            if stream.is_fresh && now - stream.heard >= GRACE {
+                stream.is_fresh = false;
+                assembly.settle(running)?;
             }
         }
         Ok(())
@@ -148,6 +153,11 @@ impl Taker for Rig {
             );
         }
         Ok(())
+    }
+
+    fn deadline(&self) -> Option<i64> {
+        let fresh = self.streams.iter().filter(|stream| stream.is_fresh);
+        fresh.map(|stream| stream.heard + GRACE).min()
     }
 
     fn moved(&mut self, publisher: usize, place: &str) {
