@@ -21,14 +21,18 @@ mod message;
 #[path = "../../../tools/zmq-src/src/numbering.rs"]
 #[allow(dead_code)]
 mod numbering;
+#[path = "../../../tools/zmq-src/src/roster.rs"]
+#[allow(dead_code)]
+mod roster;
 
 use anyhow::Result;
 use libfuzzer_sys::fuzz_target;
 
 use crate::assembly::{Assembly, Blocks, Hole, Partial};
-use crate::block::{Arrival, Block, Set};
+use crate::block::{Arrival, Block};
 use crate::message::{Body, parse};
 use crate::numbering::Numbering;
+use crate::roster::Set;
 
 fuzz_target!(|input: &[u8]| {
     let Some((choice, mut rest)) = input.split_first() else { return };

@@ -3,9 +3,14 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read as _;
+use std::process::{Command, Stdio};
 
-use framepipe_tests::{Run, Scratch, Started, pipe};
-use libframe::payload::{Event, Gap};
+use framepipe_tests::{Run, Scratch, Started, binary, pipe};
+use libframe::batch::Samples;
+use libframe::decoder::{Decoder, Item};
+use libframe::payload::{Event, Gap, Payload as _};
+use libframe::wire::Kind;
 use serde_json::Value;
 
 use super::RHYTHM;
@@ -187,4 +192,87 @@ fn spikes_come_with_their_waveforms() {
     let count: usize = names.iter().map(|name| samples(&run, name).len()).sum();
     assert_eq!(count, truth.spikes);
     assert!(run.payloads::<Event>().iter().all(|event| event.label != "unusable"));
+}
+
+/// Checks a stream as it comes, since an hour of it has no room in memory.
+#[derive(Default)]
+struct Checker {
+    decoder: Decoder,
+    /// Samples that came, blocks and channels that are NaN, and those that gaps tell.
+    samples: u64,
+    nan: BTreeSet<(u64, u64)>,
+    told: BTreeSet<(u64, u64)>,
+}
+
+impl Checker {
+    const CHANNELS: u64 = 8;
+    const BLOCK: u64 = 480;
+
+    fn take(&mut self, bytes: &[u8]) {
+        self.decoder.push(bytes);
+        while let Some(item) = self.decoder.pull() {
+            let Item::Record(record) = item else { panic!("{item:?}") };
+            if record.header.stream != 1 {
+                continue;
+            }
+            if record.header.kind == Kind::GAP {
+                let gap = Gap::from_bytes(record.payload).unwrap();
+                assert_eq!(gap.partial, Some(Checker::BLOCK), "{gap:?}");
+                let channels = gap.channels.iter().map(|channel| u64::from(*channel));
+                self.told.extend(channels.map(|channel| (gap.first, channel)));
+            }
+            if !record.header.kind.has_samples() {
+                continue;
+            }
+            for sample in Samples::parse(&record, true).unwrap().iter() {
+                assert_eq!(
+                    (sample.seq, sample.device_time),
+                    (self.samples, Some(self.samples))
+                );
+                for (value, channel) in sample.bytes.as_chunks().0.iter().zip(0..) {
+                    let value = f32::from_le_bytes(*value);
+                    if value.is_nan() {
+                        let block = sample.seq / Checker::BLOCK * Checker::BLOCK;
+                        self.nan.insert((block, channel));
+                    } else {
+                        assert_eq!(value, shown(sample.seq, channel), "{}", sample.seq);
+                    }
+                }
+                self.samples += 1;
+            }
+        }
+    }
+}
+
+/// An hour of samples, faster than it takes; half a minute of it, unless `FRAMEPIPE_HOUR` is
+/// set.
+#[test]
+fn one_message_in_ten_thousand_for_an_hour() {
+    let is_long = std::env::var_os("FRAMEPIPE_HOUR").is_some();
+    let samples = if is_long { 3600 * 30_000 } else { 30 * 30_000 };
+    let sim = Sim::new(&format!("--channels 8 --lose 0.01% --speed max -n {samples}"));
+    let mut capture = Command::new(binary("zmq-src"))
+        .args([&sim.endpoint, "--idle", "2s", "-q"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = capture.stdout.take().unwrap();
+    let (mut checker, mut buffer) = (Checker::default(), vec![0; 1 << 20]);
+    loop {
+        match stdout.read(&mut buffer).unwrap() {
+            0 => break,
+            n => checker.take(&buffer[..n]),
+        }
+    }
+    assert_eq!((capture.wait().unwrap().code(), checker.samples), (Some(3), samples));
+    let truth = sim.truth();
+    let lost = truth.blocks.iter().flat_map(|(first, (_, width, lost))| {
+        assert_eq!(*width, Checker::CHANNELS);
+        lost.iter().map(|channel| (*first, *channel))
+    });
+    let lost: BTreeSet<_> = lost.collect();
+    assert!(lost.len() as u64 > samples / 480 * 8 / 20_000, "{}", lost.len());
+    assert_eq!(checker.nan, lost);
+    assert_eq!(checker.told, lost);
+    eprintln!("{samples} samples of 8 channels, {} messages lost", lost.len());
 }

@@ -16,12 +16,11 @@
 use anyhow::Result;
 use libframe::payload::Reason;
 
-use crate::block::{Arrival, Block, MAX_BLOCK, Refusal, Set, record_len};
+use crate::block::{Arrival, Block, MAX_BLOCK, Refusal, record_len};
 use crate::message::{Columns, Data};
 use crate::numbering::Place;
+use crate::roster::{PATIENCE, Roster, Set};
 
-/// After so many blocks it counts as certain which channels come.
-const PATIENCE: usize = 10;
 /// More samples than this are not missing: numbers have begun anew elsewhere.
 const MAX_GAP: u64 = 1 << 32;
 
@@ -105,10 +104,7 @@ enum Fit {
 #[derive(Debug)]
 pub(crate) struct Assembly {
     partial: Partial,
-    /// The channels, once they are known.
-    set: Option<Set>,
-    /// How many blocks in a row each was missing from.
-    missed: Vec<usize>,
+    roster: Roster,
     open: Option<Block>,
     /// A message whose number says that either it is wrong or all before it are over.
     doubt: Option<Block>,
@@ -131,8 +127,7 @@ impl Assembly {
     pub(crate) fn new(partial: Partial) -> Assembly {
         Assembly {
             partial,
-            set: None,
-            missed: Vec::new(),
+            roster: Roster::default(),
             open: None,
             doubt: None,
             held: Vec::new(),
@@ -198,7 +193,7 @@ impl Assembly {
 
     /// Decides which channels there are by those that came, as no more come for a while.
     pub(crate) fn decide(&mut self, out: &mut impl Blocks) -> Result<()> {
-        if self.set.is_some() {
+        if self.roster.set().is_some() {
             return Ok(());
         }
         if let Some(open) = self.open.take() {
@@ -209,19 +204,16 @@ impl Assembly {
 
     /// Decides by what is held, and sends that.
     fn adopt_held(&mut self, out: &mut impl Blocks) -> Result<()> {
-        if self.set.is_some() {
+        if self.roster.set().is_some() {
             return Ok(());
         }
         let mut set = Set::default();
         for held in &self.held {
-            match held {
-                Held::Block(block, is_whole) => {
-                    learn(&mut set, block);
-                    if *is_whole {
-                        set.retain(|channel| block.rows.contains(&channel));
-                    }
+            if let Held::Block(block, is_whole) = held {
+                set.learn(block);
+                if *is_whole {
+                    set.retain(|channel| block.rows.contains(&channel));
                 }
-                Held::Gap(..) | Held::Segment(_) => {}
             }
         }
         if set.channels.is_empty() {
@@ -301,7 +293,7 @@ impl Assembly {
 
     fn add(&mut self, data: &Data<'_>, arrival: Arrival) -> Option<Misfit> {
         let open = self.open.as_mut()?;
-        let refusal = open.add(data, arrival.at, self.set.as_ref()).err()?;
+        let refusal = open.add(data, arrival.at, self.roster.set()).err()?;
         open.spoiled = true;
         Some(match refusal {
             Refusal::Twice => Misfit::Twice,
@@ -316,7 +308,7 @@ impl Assembly {
         data: &Data<'_>,
         out: &mut impl Blocks,
     ) -> Result<Option<Misfit>> {
-        let Some(mut set) = self.set.clone() else { return Ok(None) };
+        let Some(mut set) = self.roster.set().cloned() else { return Ok(None) };
         let known = |channel| set.column(channel).is_some();
         let Some((channel, _)) = data.rows().find(|(channel, _)| !known(*channel)) else {
             return Ok(Some(Misfit::Twice));
@@ -362,7 +354,7 @@ impl Assembly {
     ) -> Option<Misfit> {
         let mut block = self.spare.pop().unwrap_or_default();
         block.begin(data, place, arrival);
-        let refusal = block.add(data, arrival.at, self.set.as_ref());
+        let refusal = block.add(data, arrival.at, self.roster.set());
         self.doubt = Some(block);
         refusal.err().map(|_| Misfit::Large)
     }
@@ -397,7 +389,7 @@ impl Assembly {
     ) -> Result<()> {
         self.next = Some(block.next());
         self.gone = Some((block.first, block.samples));
-        if self.set.is_some() {
+        if self.roster.set().is_some() {
             self.send(&mut block, is_whole, out)?;
             self.recycle(block);
             return Ok(());
@@ -418,7 +410,7 @@ impl Assembly {
     }
 
     fn skip(&mut self, count: u64, reason: Reason, out: &mut impl Blocks) -> Result<()> {
-        if self.set.is_none() {
+        if self.roster.set().is_none() {
             self.held.push(Held::Gap(count, reason));
             return Ok(());
         }
@@ -433,7 +425,7 @@ impl Assembly {
 
     fn restart(&mut self, first: u64, out: &mut impl Blocks) -> Result<()> {
         self.gone = None;
-        if self.set.is_none() {
+        if self.roster.set().is_none() {
             self.held.push(Held::Segment(first));
             return Ok(());
         }
@@ -447,7 +439,7 @@ impl Assembly {
         out: &mut impl Blocks,
     ) -> Result<()> {
         self.look_for_change(block, is_whole, out)?;
-        let Some(set) = &self.set else { return Ok(()) };
+        let Some(set) = self.roster.set() else { return Ok(()) };
         let (seq, count) = (self.seq, block.samples as u64);
         self.begun = true;
         self.seq = seq.saturating_add(count);
@@ -481,50 +473,20 @@ impl Assembly {
         is_whole: bool,
         out: &mut impl Blocks,
     ) -> Result<()> {
-        let Some(set) = &self.set else { return Ok(()) };
-        let is_known = |channel: &u32| set.column(*channel).is_some();
-        let same_rate = block.rate.is_none() || block.rate == set.rate;
-        let grows = !block.rows.iter().all(is_known);
-        if block.rows.len() == set.channels.len()
-            && !grows
-            && same_rate
-            && block.names.is_empty()
-        {
-            if block.rows.len() != self.missed.len() || self.missed.iter().any(|n| *n > 0)
-            {
-                self.missed = vec![0; set.channels.len()];
-            }
-            return Ok(());
+        match self.roster.look(block, is_whole) {
+            Some(set) => self.adopt(set, out),
+            None => Ok(()),
         }
-        self.missed.resize(set.channels.len(), 0);
-        for (missed, channel) in self.missed.iter_mut().zip(&set.channels) {
-            *missed = if block.rows.contains(channel) { 0 } else { *missed + 1 };
-        }
-        let mut new = set.clone();
-        learn(&mut new, block);
-        let gone = |channel: u32| {
-            let column = set.column(channel).and_then(|at| self.missed.get(at));
-            column.is_some_and(|missed| *missed > 0 && (is_whole || *missed > PATIENCE))
-        };
-        new.retain(|channel| !gone(channel));
-        if new == *set || new.channels.is_empty() { Ok(()) } else { self.adopt(new, out) }
     }
 
     fn adopt(&mut self, set: Set, out: &mut impl Blocks) -> Result<()> {
         out.channels(&set)?;
-        self.missed = vec![0; set.channels.len()];
-        self.set = Some(set);
+        self.roster.adopt(set);
         Ok(())
     }
 
     fn is_complete(&self, block: &Block) -> bool {
-        match &self.set {
-            Some(set) => {
-                let known = |channel: &u32| set.column(*channel).is_some();
-                block.rows.len() == set.channels.len() && block.rows.iter().all(known)
-            }
-            None => block.is_single,
-        }
+        self.roster.is_complete(block)
     }
 
     /// Whether a block has the channels of the one that waits, if it is not known yet
@@ -547,13 +509,6 @@ impl Assembly {
 /// Why samples are missing, when messages that were not understood may have held them.
 fn reason(has_garbage: bool) -> Reason {
     if has_garbage { Reason::Parser } else { Reason::Transport }
-}
-
-/// Adds what a block tells of the channels.
-fn learn(set: &mut Set, block: &Block) {
-    block.rows.iter().for_each(|channel| set.insert(*channel, None));
-    block.names.iter().for_each(|(channel, name)| set.insert(*channel, Some(name)));
-    set.rate = block.rate.or(set.rate);
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::message::{Columns, Data};
 use crate::numbering::Place;
+use crate::roster::Set;
 
 /// A block is one record, and readers refuse longer ones than 24 MiB.
 pub(crate) const MAX_BLOCK: usize = 16 << 20;
@@ -16,51 +17,6 @@ pub(crate) struct Arrival {
     pub(crate) at: i64,
     /// There, ms since 1970; 0 if it does not say.
     pub(crate) published: i64,
-}
-
-/// The channels of a stream, and what is known of them.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Set {
-    /// Their numbers, ascending.
-    pub(crate) channels: Vec<u32>,
-    /// Their names, where they are told.
-    pub(crate) names: Vec<Option<String>>,
-    /// Samples a second.
-    pub(crate) rate: Option<f64>,
-}
-
-impl Set {
-    /// Where a channel's column is.
-    pub(crate) fn column(&self, channel: u32) -> Option<usize> {
-        self.channels.binary_search(&channel).ok()
-    }
-
-    /// Adds a channel, or tells its name.
-    pub(crate) fn insert(&mut self, channel: u32, name: Option<&str>) {
-        match self.channels.binary_search(&channel) {
-            Ok(at) if name.is_some() => self.names[at] = name.map(str::to_owned),
-            Ok(_) => {}
-            Err(at) => {
-                self.channels.insert(at, channel);
-                self.names.insert(at, name.map(str::to_owned));
-            }
-        }
-    }
-
-    /// Leaves only some channels.
-    pub(crate) fn retain(&mut self, mut keeps: impl FnMut(u32) -> bool) {
-        let kept: Vec<bool> =
-            self.channels.iter().map(|channel| keeps(*channel)).collect();
-        let mut at = kept.iter();
-        self.channels.retain(|_| at.next().copied().unwrap_or(false));
-        let mut at = kept.iter();
-        self.names.retain(|_| at.next().copied().unwrap_or(false));
-    }
-
-    fn names(&self, channel: u32, name: &str) -> bool {
-        let column = self.column(channel).and_then(|at| self.names.get(at));
-        column.is_some_and(|known| known.as_deref() == Some(name))
-    }
 }
 
 /// Why a message cannot be part of the block that it is of.

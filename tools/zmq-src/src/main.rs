@@ -17,6 +17,7 @@ mod outlet;
 mod plugin;
 mod raw;
 mod rig;
+mod roster;
 mod spikes;
 mod trouble;
 

@@ -9,9 +9,10 @@ use libframe::tool::{Feed, Missing, Raw};
 use libframe::wire::{FLAG_DEVICE_TIME, Kind};
 
 use crate::assembly::{Blocks, Hole};
-use crate::block::{Block, Set};
+use crate::block::Block;
 use crate::choice::ranges;
 use crate::fit::Fit;
+use crate::roster::Set;
 
 /// Samples a second where nobody says: what matters then is the arrival.
 const NO_RATE: f64 = 1e6;
