@@ -12,6 +12,9 @@ use crate::trouble::Trouble;
 /// After so long it is said that nobody is there.
 const PATIENCE: i64 = 5 * SECOND;
 
+/// The nice value of the thread that listens.
+const PRIORITY: i32 = -10;
+
 /// What is made of messages.
 pub(crate) trait Taker {
     /// Takes a message of a line.
@@ -70,6 +73,9 @@ impl Listener {
         taker: &mut impl Taker,
         feed: &mut Feed,
     ) -> Result<()> {
+        // A plugin keeps a thousand messages for us, which is two blocks of 512 channels. On a
+        // busy machine this thread comes first, if we may ask for that. It never runs long.
+        rustix::process::setpriority_process(None, PRIORITY).unwrap_or_default();
         while feed.is_running() {
             self.turn(taker, feed)?;
             self.say_who_is_missing(feed);
