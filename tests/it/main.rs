@@ -13,6 +13,7 @@ mod memory;
 mod source;
 mod spec;
 mod tidy;
+mod zmtp;
 
 mod batch_frames;
 mod calibrate_frames;
@@ -34,4 +35,5 @@ mod sim_src;
 mod thin_frames;
 mod to_h5;
 mod to_text;
+mod to_zmq;
 mod zmq_src;

@@ -44,6 +44,7 @@ const READERS: &[&str] = &[
     "inspect-frames",
     "jitter-report",
     "to-text --bytes 100000000",
+    "to-zmq tcp://127.0.0.1:*",
 ];
 
 fn header(kind: Kind, stream: u16, session: u32) -> Header {

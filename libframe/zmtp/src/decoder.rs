@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use crate::command::Command;
 use crate::fault::Fault;
-use crate::frame::{COMMAND, GREETING, Head, LONG, MORE};
+use crate::frame::{COMMAND, GREETING, Head, LONG, MORE, VERSION};
 
 /// Commands are short: a subscription is the longest.
 const MAX_COMMAND: usize = 8 << 10;
@@ -225,6 +225,11 @@ impl Decoder {
     pub fn command(&self) -> Result<Command<'_>, Fault> {
         let bytes = &self.buffer[self.start..self.end];
         Command::parse(bytes.get(self.command.clone()).unwrap_or_default())
+    }
+
+    /// Whether the peer has said which version it speaks.
+    pub(crate) fn knows_version(&self) -> bool {
+        self.greeted || self.end - self.start >= VERSION
     }
 
     fn greet(&mut self) -> Result<Step, Fault> {

@@ -2,6 +2,8 @@
 
 /// The length of a greeting.
 pub(crate) const GREETING: usize = 64;
+/// The part of it up to the first digit of the version.
+pub(crate) const VERSION: usize = 11;
 /// Another frame of the same message follows.
 pub(crate) const MORE: u8 = 1;
 /// The length takes eight bytes instead of one.
@@ -39,8 +41,9 @@ pub fn put_command(out: &mut Vec<u8>, name: &str, data: &[&[u8]]) {
     data.iter().for_each(|data| out.extend_from_slice(data));
 }
 
+/// Appends the first bytes of a frame.
 #[inline]
-fn put_head(out: &mut Vec<u8>, flags: u8, len: usize) {
+pub(crate) fn put_head(out: &mut Vec<u8>, flags: u8, len: usize) {
     match u8::try_from(len) {
         Ok(short) => out.extend_from_slice(&[flags, short]),
         Err(_) => {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::command::{Command, property};
 use crate::decoder::{Decoder, Limits, Parts, Step};
 use crate::fault::Fault;
-use crate::frame::{greeting, put_command, put_ready};
+use crate::frame::{VERSION, greeting, put_command, put_ready};
 use crate::socket::Socket;
 
 /// Answers that a peer leaves unread are no more than this; then its PINGs are ignored.
@@ -62,6 +62,8 @@ pub(crate) struct Link {
     role: Role,
     /// The handshake is done.
     ready: bool,
+    /// The whole greeting is sent.
+    introduced: bool,
     /// The second digit of the peer's version.
     minor: u8,
     /// What waits to be sent beside messages: the handshake, and answers to PINGs.
@@ -80,7 +82,8 @@ impl Link {
             role,
             ready: false,
             minor: 0,
-            out: greeting().to_vec(),
+            out: greeting()[..VERSION].to_vec(),
+            introduced: false,
             heard: false,
             took_all: false,
         }
@@ -104,11 +107,15 @@ impl Link {
     pub(crate) fn step(&mut self) -> Result<Event, Fault> {
         loop {
             match self.decoder.step()? {
-                Step::More => return Ok(Event::Nothing),
+                Step::More => {
+                    self.introduce();
+                    return Ok(Event::Nothing);
+                }
                 Step::Message if self.ready => return Ok(Event::Message),
                 Step::Message => return Err(Fault::Command("a message before READY")),
                 Step::Greeting { minor } => {
                     self.minor = minor;
+                    self.introduce();
                     put_ready(&mut self.out, self.role.name());
                 }
                 Step::Command => match self.command()? {
@@ -170,6 +177,15 @@ impl Link {
         put_command(&mut self.out, "PING", &[&[0, 0]]);
     }
 
+    /// Sends the rest of the greeting when the peer has said its version, and not before:
+    /// libzmq, if it dislikes our mechanism, hangs up without having said its own.
+    fn introduce(&mut self) {
+        if !self.introduced && self.decoder.knows_version() {
+            self.introduced = true;
+            self.out.extend_from_slice(&greeting()[VERSION..]);
+        }
+    }
+
     fn command(&mut self) -> Result<Event, Fault> {
         match self.decoder.command()? {
             Command::Error(why) => {
@@ -199,6 +215,9 @@ impl Link {
         let theirs = property(data, "Socket-Type")?.unwrap_or_default();
         if self.role.peers().iter().any(|name| name.as_bytes() == theirs) {
             return Ok(());
+        }
+        if self.socket.is_own() {
+            return Err(Fault::System(rustix::io::Errno::CONNREFUSED));
         }
         let theirs = String::from_utf8_lossy(theirs).into_owned();
         Err(Fault::SocketType { theirs, ours: self.role.name() })

@@ -9,7 +9,7 @@ use std::time::Duration;
 use libframe::clock::Clock;
 
 use crate::endpoint::Endpoint;
-use crate::seat::{Offer, Seat};
+use crate::seat::{Message, Offer, Seat};
 use crate::socket::Listener;
 use crate::writer::{Waker, Writer};
 
@@ -157,9 +157,20 @@ impl Publisher {
     /// Queues a message of these parts for whoever wants what its first part begins with.
     /// Never waits for a subscriber.
     pub fn publish(&self, parts: &[&[u8]]) -> Published {
+        self.offer(Message::Parts(parts))
+    }
+
+    /// The same with a message of one part, of which the pieces lie in different places; a
+    /// subscription is compared with the first piece alone.
+    pub fn publish_pieces(&self, pieces: &[&[u8]]) -> Published {
+        self.offer(Message::Pieces(pieces))
+    }
+
+    #[inline]
+    fn offer(&self, message: Message<'_>) -> Published {
         let mut hub = self.shared.hub();
         hub.published += 1;
-        let published = hub.offer(parts, |seat| seat.admitted);
+        let published = hub.offer(message, |seat| seat.admitted);
         self.shared.wake(hub, published.queued > 0);
         published
     }
@@ -281,7 +292,12 @@ pub struct Newcomers<'a>(&'a mut Hub);
 impl Newcomers<'_> {
     /// Queues a message for them alone.
     pub fn publish(&mut self, parts: &[&[u8]]) -> Published {
-        self.0.offer(parts, is_newcomer)
+        self.0.offer(Message::Parts(parts), is_newcomer)
+    }
+
+    /// The same with a message of one part in pieces.
+    pub fn publish_pieces(&mut self, pieces: &[&[u8]]) -> Published {
+        self.0.offer(Message::Pieces(pieces), is_newcomer)
     }
 }
 
@@ -291,10 +307,10 @@ fn is_newcomer(seat: &Seat) -> bool {
 
 impl Hub {
     #[inline]
-    fn offer(&mut self, parts: &[&[u8]], to: impl Fn(&Seat) -> bool) -> Published {
+    fn offer(&mut self, message: Message<'_>, to: impl Fn(&Seat) -> bool) -> Published {
         let mut published = Published::default();
         for seat in self.seats.iter_mut().flatten().filter(|seat| to(seat)) {
-            match seat.offer(parts, self.high) {
+            match seat.offer(message, self.high) {
                 Offer::Unwanted => {}
                 Offer::Queued => published.queued += 1,
                 Offer::Dropped => published.dropped += 1,

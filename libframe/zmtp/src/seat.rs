@@ -1,7 +1,7 @@
 //! What a publisher keeps for one subscriber: what it wants, and what waits for it.
 
 use crate::fault::Fault;
-use crate::frame::put_message;
+use crate::frame::{put_head, put_message};
 use crate::publisher::HighWater;
 
 /// A subscriber's prefixes may take so much altogether.
@@ -36,9 +36,37 @@ impl Outbox {
     }
 
     #[inline]
-    fn put(&mut self, parts: &[&[u8]]) {
-        put_message(&mut self.bytes, parts);
+    fn put(&mut self, message: Message<'_>) {
+        match message {
+            Message::Parts(parts) => put_message(&mut self.bytes, parts),
+            Message::Pieces(pieces) => {
+                put_head(&mut self.bytes, 0, message.len());
+                pieces.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
+            }
+        }
         self.ends.push(self.bytes.len());
+    }
+}
+
+/// A message as it is given to be published.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Message<'a> {
+    Parts(&'a [&'a [u8]]),
+    /// One part, in pieces.
+    Pieces(&'a [&'a [u8]]),
+}
+
+impl Message<'_> {
+    /// What subscriptions are compared with.
+    fn front(&self) -> &[u8] {
+        let (Message::Parts(slices) | Message::Pieces(slices)) = self;
+        slices.first().copied().unwrap_or_default()
+    }
+
+    /// Its bytes, without those that the wire adds.
+    fn len(&self) -> usize {
+        let (Message::Parts(slices) | Message::Pieces(slices)) = self;
+        slices.iter().map(|slice| slice.len()).sum()
     }
 }
 
@@ -74,18 +102,17 @@ impl Seat {
 
     /// Queues a message, if it is wanted and there is room.
     #[inline]
-    pub(crate) fn offer(&mut self, parts: &[&[u8]], high: HighWater) -> Offer {
-        let first = parts.first().copied().unwrap_or_default();
-        if !self.topics.want(first) {
+    pub(crate) fn offer(&mut self, message: Message<'_>, high: HighWater) -> Offer {
+        if !self.topics.want(message.front()) {
             return Offer::Unwanted;
         }
-        let len = parts.iter().map(|part| part.len() + 9).sum::<usize>();
-        if self.is_full(high) || self.bytes > 0 && self.bytes + len > high.bytes {
+        let bytes = self.bytes.saturating_add(message.len());
+        if self.is_full(high) || self.bytes > 0 && bytes > high.bytes {
             self.dropped += 1;
             return Offer::Dropped;
         }
         let before = self.pending.bytes.len();
-        self.pending.put(parts);
+        self.pending.put(message);
         self.bytes += self.pending.bytes.len() - before;
         self.queued += 1;
         Offer::Queued

@@ -15,12 +15,16 @@ use rustix::net::{Shutdown, sockopt};
 use crate::endpoint::Endpoint;
 use crate::fault::Fault;
 
-/// What a burst may bring while the reader is busy; the kernel gives what it allows.
+/// What a burst may bring while the reader is busy.
 const RECEIVE_BUFFER: usize = 8 << 20;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
-/// How long a connection may be dead before the kernel tells.
+/// How long an idle connection may be dead before the kernel tells.
 const DEAD: Duration = Duration::from_secs(15);
+/// How long what was sent may go unacknowledged, or find no room. Long enough for a
+/// subscriber that is suspended for a while; without it, it would be a quarter of an hour.
+#[cfg(target_os = "linux")]
+const STUCK_MS: u32 = 60_000;
 
 /// Where to connect to.
 #[derive(Clone, Debug)]
@@ -40,7 +44,11 @@ impl Address {
         };
         let found = (host, port).to_socket_addrs();
         let found = found.map_err(|err| Fault::Resolve(format!("{host}: {err}")))?;
-        Ok(found.map(Address::Internet).collect())
+        let mut found: Vec<SocketAddr> = found.collect();
+        // As libzmq does unless told otherwise; `localhost` would else be bound where its
+        // clients do not look.
+        found.sort_by_key(SocketAddr::is_ipv6);
+        Ok(found.into_iter().map(Address::Internet).collect())
     }
 
     fn family(&self) -> AddressFamily {
@@ -61,7 +69,9 @@ impl Socket {
     pub(crate) fn connect(address: &Address) -> Result<Socket, Errno> {
         let socket = Socket(open(address.family())?);
         // Must be asked for before connecting: the window's scale is settled then.
-        sockopt::set_socket_recv_buffer_size(&socket.0, RECEIVE_BUFFER)?;
+        if may_receive(RECEIVE_BUFFER) {
+            sockopt::set_socket_recv_buffer_size(&socket.0, RECEIVE_BUFFER)?;
+        }
         let begun = match address {
             Address::Internet(address) => net::connect(&socket.0, address),
             Address::Local(path) => {
@@ -90,6 +100,14 @@ impl Socket {
             sockopt::set_tcp_keepcnt(&self.0, 2)?;
         }
         Ok(())
+    }
+
+    /// Whether it is connected to itself, as can happen to who tries a port of its own
+    /// machine until somebody listens there.
+    pub(crate) fn is_own(&self) -> bool {
+        let own = net::getsockname(&self.0).ok().and_then(internet);
+        own.is_some()
+            && own == net::getpeername(&self.0).ok().flatten().and_then(internet)
     }
 
     /// Reads once; `None` if nothing is there, 0 at the end.
@@ -157,6 +175,10 @@ impl Listener {
             Ok(socket) => {
                 let socket = Socket(socket);
                 socket.prepare(self.family)?;
+                #[cfg(target_os = "linux")]
+                if self.family != AddressFamily::UNIX {
+                    sockopt::set_tcp_user_timeout(&socket.0, STUCK_MS)?;
+                }
                 Ok(Some(socket))
             }
             Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => Ok(None),
@@ -178,6 +200,13 @@ impl Drop for Listener {
             std::fs::remove_file(path).unwrap_or_default();
         }
     }
+}
+
+/// Whether the kernel gives a receive buffer of this size. One that it cuts down would be
+/// worse than none: it no longer grows by itself as far as the system lets it.
+fn may_receive(bytes: usize) -> bool {
+    let most = std::fs::read_to_string("/proc/sys/net/core/rmem_max");
+    most.is_ok_and(|most| most.trim().parse().is_ok_and(|most: usize| most >= bytes))
 }
 
 fn open(family: AddressFamily) -> Result<OwnedFd, Errno> {
@@ -211,6 +240,10 @@ fn listen(address: &Address) -> Result<OwnedFd, Errno> {
 /// Whether nobody answers at a path any more.
 fn is_left_over(address: &Address) -> bool {
     matches!(Socket::connect(address), Err(Errno::CONNREFUSED))
+}
+
+fn internet(name: net::SocketAddrAny) -> Option<SocketAddr> {
+    name.try_into().ok()
 }
 
 fn bound(endpoint: &Endpoint, socket: &OwnedFd) -> io::Result<Endpoint> {

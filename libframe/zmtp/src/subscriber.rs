@@ -148,5 +148,6 @@ impl Subscriber {
                 put_message(&mut link.out, &[&[&[1], &prefix[..]].concat()]);
             }
         }
+        self.client.settle();
     }
 }

@@ -15,11 +15,15 @@ pub(crate) const FILTERS: &[&str] = &[
     "thin-frames --every 1",
 ];
 pub(crate) const SINKS: &[&str] =
-    &["inspect-frames", "jitter-report", "to-text", RECORDER];
+    &["inspect-frames", "jitter-report", "to-text", PUBLISHER, RECORDER];
+/// Sinks that write nothing to stdout.
+pub(crate) const SILENT: &[&str] = &[PUBLISHER, RECORDER];
 /// One clip of everything; but it is a session of its own, and unlike the others holds no
 /// record of before its first sample.
 pub(crate) const CLIPPER: &str = "clip-frames --when *>-9e9 --pre 0s --post 1h";
-/// Writes to a file, and nothing to stdout.
+/// Publishes at a port.
+pub(crate) const PUBLISHER: &str = "to-zmq tcp://127.0.0.1:*";
+/// Writes to a file.
 pub(crate) const RECORDER: &str = "to-h5 {new}/a.h5";
 /// What comes before the first record; no row about records is theirs.
 pub(crate) const DEVICES: &[&str] =

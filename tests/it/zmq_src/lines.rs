@@ -225,3 +225,22 @@ fn a_rig_that_falls_silent_ends_an_idle_capture() {
     assert_eq!(gaps(&run), [(20, None, Some(5), vec![1])]);
     run.expect(&[3]);
 }
+
+#[test]
+fn two_rigs_are_one_session_and_their_streams_have_names_of_their_own() {
+    let (Some(mut one), Some(mut other)) = (Rig::new(), Rig::new()) else { return };
+    let mut capture = one.start(&format!("tcp://127.0.0.1:{} -n 20", other.port));
+    for rig in [&mut one, &mut other] {
+        rig.order(&["wait"]);
+    }
+    capture.read_stdout();
+    for n in 0..4 {
+        one.block(&[0, 1], 5 * n, 5);
+        other.block(&[7], 5 * n, 5);
+    }
+    let run = capture.wait();
+    run.expect(&[0]).expect_silence();
+    let (first, second) = (samples(&run, RHYTHM), samples(&run, "Rhythm Data-2"));
+    let widths = [first[0].values.len(), second[0].values.len()];
+    assert_eq!((first.len(), second.len(), widths.iter().sum::<usize>()), (20, 20, 3));
+}

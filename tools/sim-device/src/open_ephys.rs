@@ -13,6 +13,7 @@ mod rig;
 mod schedule;
 mod selection;
 mod signal;
+mod source;
 mod timetable;
 
 use std::path::PathBuf;
@@ -26,12 +27,13 @@ use self::generation::Generation;
 use self::heartbeat::Clients;
 use self::message::Origin;
 use self::pace::{Speed, WallClock};
-use self::plugin::{Faults, Plugin, Source};
+use self::plugin::{Faults, Plugin};
 use self::ports::Place;
 use self::rig::{Presence, Rig, Totals};
 use self::schedule::Schedule;
 use self::selection::{BlockSize, Channels, StreamSpec, parse_rate};
 use self::signal::{Signal, Values};
+use self::source::Source;
 use self::timetable::Timetable;
 use crate::pause::Pause;
 use crate::truth::Truth;
@@ -87,8 +89,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SAMPLES", default_value = "480", value_parser = BlockSize::parse)]
     block: BlockSize,
 
-    /// A stream with what it has of its own, like ProbeA-LFP:channels=0-383,rate=2500,
-    /// block=40,label=LFP; may be repeated [default: one, "Rhythm Data"]
+    /// A stream with what it has of its own, like LFP:channels=0-383,rate=2500,block=40; "label"
+    /// is what its channels' names begin with; may be repeated [default: one, "Rhythm Data"]
     #[arg(long = "stream", value_name = "NAME[:KEY=VALUE,...]", value_parser = StreamSpec::parse)]
     streams: Vec<StreamSpec>,
 

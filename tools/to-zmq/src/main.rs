@@ -10,7 +10,7 @@ use libframe::catalog::Catalog;
 use libframe::clock::{Clock, SECOND};
 use libframe::payload::{Payload as _, Stats};
 use libframe::tool::{self, Account, Ended, Need, Plan, Sink, Stop, Voice, Wake};
-use libframe::wire::{Header, Kind, Record};
+use libframe::wire::{HEADER_LEN, Header, Kind, Record};
 use libframe_zmtp::{Admission, Endpoint, HighWater, Publisher};
 
 use crate::announcements::Announcements;
@@ -24,11 +24,11 @@ const EXAMPLES: &str = "Examples:
 
 /// Publish records over ZeroMQ, for other machines and programs.
 ///
-/// Each message of the PUB socket is one record, in one part, as framepipe(5) has it; so a
-/// subscription to nothing, or to the record's magic D5 46 50 31, is one to everything.
-/// zmq-src reads them back. A subscriber that comes late is told first which sessions and
-/// streams there are. One that is too slow does not hold up the others: what it misses
-/// is dropped for it, counted, and the exit status is 3.
+/// Each message of the PUB socket is one record, in one part, as framepipe(5) has it; the
+/// empty subscription brings all of them, and zmq-src reads them back. A subscriber that
+/// comes late is told first which sessions and streams there are. One that is too slow does
+/// not hold up the others: what comes while its queue is full is dropped for it and counted,
+/// and the exit status is 3.
 ///
 /// Only this machine is served unless the endpoint says otherwise: 'tcp://*:5557' is all
 /// its interfaces. There is no password; whoever can connect reads all.
@@ -67,8 +67,6 @@ struct ToZmq {
     known: Announcements,
     /// The session of the last record.
     session: u32,
-    /// The record that is being published.
-    message: Vec<u8>,
     next_look: i64,
     objections: Vec<String>,
 }
@@ -107,7 +105,6 @@ impl Sink for ToZmq {
             stop: None,
             known: Announcements::default(),
             session: 0,
-            message: Vec::new(),
             next_look: 0,
             objections: Vec::new(),
         })
@@ -158,9 +155,8 @@ impl Sink for ToZmq {
         self.next_look = now + LOOK;
         self.welcome(now)?;
         if self.known.are_stale(now) {
-            let (publisher, known, message) = self.parts()?;
-            for record in known.records() {
-                publisher.publish(&[encode(&record, now, message)]);
+            for record in self.known.records() {
+                self.publish(&record, now)?;
             }
             self.known.refresh(now);
         }
@@ -210,27 +206,27 @@ impl Sink for ToZmq {
 }
 
 impl ToZmq {
-    fn parts(&mut self) -> Result<(&Publisher, &Announcements, &mut Vec<u8>)> {
-        let publisher = self.publisher.as_ref().context("the socket is closed")?;
-        Ok((publisher, &self.known, &mut self.message))
+    fn publisher(&self) -> Result<&Publisher> {
+        self.publisher.as_ref().context("the socket is closed")
     }
 
     /// Tells those that have come since what there is, before they get the next record.
-    fn welcome(&mut self, now: i64) -> Result<()> {
-        let (publisher, known, message) = self.parts()?;
+    fn welcome(&self, now: i64) -> Result<()> {
+        let publisher = self.publisher()?;
         if publisher.has_newcomers() {
             publisher.welcome(|newcomers| {
-                for record in known.records() {
-                    newcomers.publish(&[encode(&record, now, message)]);
+                for record in self.known.records() {
+                    let header = header_bytes(&record, now);
+                    newcomers.publish_pieces(&[&header, record.payload]);
                 }
             });
         }
         Ok(())
     }
 
-    fn publish(&mut self, record: &Record<'_>, now: i64) -> Result<()> {
-        let (publisher, _, message) = self.parts()?;
-        publisher.publish(&[encode(record, now, message)]);
+    fn publish(&self, record: &Record<'_>, now: i64) -> Result<()> {
+        let header = header_bytes(record, now);
+        self.publisher()?.publish_pieces(&[&header, record.payload]);
         Ok(())
     }
 
@@ -241,8 +237,7 @@ impl ToZmq {
     }
 }
 
-fn encode<'a>(record: &Record<'_>, now: i64, message: &'a mut Vec<u8>) -> &'a [u8] {
-    message.clear();
-    record.with_header(Header { sent: now, ..record.header }).encode(message);
-    message
+/// The header of a record as it goes out. What is behind it goes out from where it lies.
+fn header_bytes(record: &Record<'_>, now: i64) -> [u8; HEADER_LEN] {
+    record.with_header(Header { sent: now, ..record.header }).header_bytes()
 }

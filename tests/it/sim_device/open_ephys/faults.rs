@@ -130,11 +130,17 @@ fn a_pair_of_which_one_port_is_taken_moves_by_two() {
     let mut started = pipe(&format!("sim-device open-ephys --port {port} -n 20")).start();
     let line = first_line(&mut started);
     let found: u16 = line.rsplit_once(':').unwrap().1.parse().unwrap();
-    assert!(found > port && (found - port) % 2 == 0, "{port} {line}");
+    assert!(found > port && (found - port).is_multiple_of(2), "{port} {line}");
     started.wait().expect(&[0]).expect_silence();
     drop(taken);
-    let mut started = pipe(&format!("sim-device open-ephys --port {port} -n 20")).start();
+    let mut started = pipe(&format!("sim-device open-ephys --port {port}")).start();
     assert_eq!(first_line(&mut started), gui_line(port), "and only then");
+    // Next to one that has the pair, another one goes on to the next.
+    let mut other = pipe(&format!("sim-device open-ephys --port {port} -n 20")).start();
+    let found = first_line(&mut other);
+    assert!(found != gui_line(port + 1) && found != gui_line(port), "{found}");
+    other.wait().expect(&[0]);
+    started.signal(0, rustix::process::Signal::TERM);
     started.wait().expect(&[0]);
 }
 

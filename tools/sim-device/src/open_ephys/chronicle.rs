@@ -5,8 +5,9 @@
 
 use anyhow::Result;
 
-use super::plugin::{Happening, Plugin, Report, Source, What};
+use super::plugin::{Happening, Plugin, Report, What};
 use super::schedule::Block;
+use super::source::Source;
 use crate::truth::Truth;
 
 /// The truth, if anyone wants to know it.

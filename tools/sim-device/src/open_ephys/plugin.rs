@@ -6,11 +6,9 @@
 
 use super::electrode::{AFTER, BEFORE, Electrode};
 use super::generation::Generation;
-use super::juce::Template;
-use super::message::{DATA, EVENT, Hole, Origin, old_ttl, ttl};
+use super::message::{DATA, EVENT, Hole, old_ttl, ttl};
 use super::schedule::Block;
-use super::signal::Signal;
-use super::timetable::Timetable;
+use super::source::Source;
 use crate::chance::share;
 
 /// The uses of random numbers, so that one fault does not move another.
@@ -21,8 +19,6 @@ const WHICH: u64 = 603;
 
 /// Digital lines that events are on.
 const LINES: u64 = 8;
-/// Samples of the GUI's buffer, if blocks are not longer.
-const BUFFER: u32 = 1024;
 
 /// How often what goes wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -51,22 +47,6 @@ pub(crate) struct Plugin {
     text: Vec<u8>,
     bytes: Vec<u8>,
     report: Report,
-}
-
-/// A stream, as the plugin sees it.
-#[derive(Debug)]
-pub(crate) struct Source {
-    pub(crate) origin: Origin,
-    channels: Vec<(u32, Template<Hole>)>,
-    all_channels: Template<Hole>,
-    label: String,
-    pub(crate) signal: Signal,
-    event: Template<Hole>,
-    electrodes: Vec<(Electrode, Template<Hole>)>,
-    pub(crate) events: Timetable,
-    pub(crate) spikes: Timetable,
-    /// Samples that there is room for in a row.
-    room: u32,
 }
 
 /// What became of a block.
@@ -98,56 +78,6 @@ pub(crate) struct Happening {
 pub(crate) enum What {
     Line { line: u8, state: u8, bare: bool },
     Spike { electrode: usize },
-}
-
-impl Source {
-    pub(crate) fn new(
-        origin: Origin,
-        channels: &[u32],
-        label: String,
-        signal: Signal,
-        [events, spikes]: [Timetable; 2],
-        longest: u32,
-    ) -> Source {
-        let mut source = Source {
-            event: origin.event(),
-            all_channels: origin.all_channels(0),
-            origin,
-            channels: Vec::new(),
-            label,
-            signal,
-            electrodes: Vec::new(),
-            events,
-            spikes,
-            room: longest.max(BUFFER),
-        };
-        source.select(channels);
-        source
-    }
-
-    /// Sends these channels from now on.
-    pub(crate) fn select(&mut self, channels: &[u32]) {
-        let text = |channel: &u32| {
-            let label = format!("{}{}", self.label, channel + 1);
-            (*channel, self.origin.channel(*channel, &label))
-        };
-        self.channels = channels.iter().map(text).collect();
-        self.all_channels = self.origin.all_channels(channels.len());
-        let electrodes = Electrode::among(channels).into_iter();
-        let text = |electrode| {
-            let text = self.origin.spike(&electrode);
-            (electrode, text)
-        };
-        self.electrodes = electrodes.map(text).collect();
-    }
-
-    pub(crate) fn channels(&self) -> impl Iterator<Item = u32> {
-        self.channels.iter().map(|(channel, _)| *channel)
-    }
-
-    pub(crate) fn electrode(&self, index: usize) -> &str {
-        &self.electrodes[index].0.name
-    }
 }
 
 impl Plugin {
@@ -404,7 +334,8 @@ fn happens(faults: &Faults, chance: f64, what: u64, place: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::message::Origin;
-    use super::super::signal::Values;
+    use super::super::signal::{Signal, Values};
+    use super::super::timetable::Timetable;
     use super::*;
 
     const BLOCK: Block = Block { stream: 0, first: 960, samples: 480, begun: 0, due: 0 };

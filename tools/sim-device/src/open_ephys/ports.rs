@@ -13,12 +13,16 @@ use super::heartbeat::Clients;
 
 /// How far the next pair of ports is.
 const STEP: u16 = 2;
+/// The last port that has a next one.
+const LAST: u16 = u16::MAX - 1;
 /// How often to try for two free ports in a row where any will do.
 const TRIES: u32 = 100;
 /// Questions are no longer than this; the plugin reads less.
 const LONGEST: usize = 1 << 20;
 /// Messages that may wait where their number has no limit.
 const MANY: u64 = 1000;
+/// How long clients may take for what they have not read when all is sent.
+pub(crate) const PATIENCE: i64 = 2 * SECOND;
 /// How long to wait for a slow subscriber before looking whether all is to end.
 const LOOK: i64 = SECOND / 20;
 
@@ -43,6 +47,8 @@ pub(crate) struct Ports {
     room: u64,
     /// Messages that surely fit before looking again.
     fit: u64,
+    /// When patience ends, once all is to end.
+    last: Option<i64>,
 }
 
 impl Place {
@@ -57,12 +63,17 @@ impl Place {
                 Err(err) if err.kind() != ErrorKind::AddrInUse => {
                     return Err(err).with_context(|| self.to_string());
                 }
-                Err(_) if self.port > u16::MAX - 1 - STEP => {
-                    bail!("{}: no pair of ports is free from there on", self);
+                Err(_) if self.port >= LAST => {
+                    bail!("{self}: no pair of ports is free up to there");
                 }
-                Err(_) => self.port += STEP,
+                Err(_) => self.move_on(),
             }
         }
+    }
+
+    /// Goes to the next pair of ports.
+    pub(crate) fn move_on(&mut self) {
+        self.port = self.port.saturating_add(STEP);
     }
 
     fn open_any(&mut self) -> Result<Ports> {
@@ -88,7 +99,7 @@ impl Place {
         let reply = Reply::bind(&next, Limits { message: LONGEST, parts: 16 })?;
         let most = if self.high.messages == 0 { MANY } else { self.high.messages };
         let room = (most / 2).max(1);
-        Ok(Ports { publisher, reply, patient: self.patient, room, fit: 0 })
+        Ok(Ports { publisher, reply, patient: self.patient, room, fit: 0, last: None })
     }
 }
 
@@ -109,6 +120,11 @@ impl Ports {
         self.publisher.subscribers()
     }
 
+    /// Messages that subscribers did not get, because too much waited for them.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.publisher.drops()
+    }
+
     /// Sends a message to all who want it, or drops it for those who have too much.
     pub(crate) fn publish(&mut self, parts: &[&[u8]], device: &Device) {
         if self.patient {
@@ -123,10 +139,15 @@ impl Ports {
             let each = self.publisher.subscribers().max(1) as u64;
             self.fit = self.room.saturating_sub(self.publisher.waiting()) / each;
             if self.fit == 0 {
-                self.publisher.drain(device.clock().now() + LOOK);
-            }
-            if !device.is_running() {
-                return;
+                let now = device.clock().now();
+                let last = match self.last {
+                    None if device.is_running() => i64::MAX,
+                    last => *self.last.insert(last.unwrap_or(now + PATIENCE)),
+                };
+                if device.is_interrupted() || now >= last {
+                    return;
+                }
+                self.publisher.drain(now + LOOK);
             }
         }
         self.fit -= 1;
@@ -164,7 +185,6 @@ impl Ports {
     /// Lets subscribers read the rest until a time, and closes. Returns how many messages
     /// did not get through.
     pub(crate) fn close(self, until: i64) -> u64 {
-        let dropped = self.publisher.drops();
-        dropped + self.publisher.close(until).messages
+        self.dropped() + self.publisher.close(until).messages
     }
 }

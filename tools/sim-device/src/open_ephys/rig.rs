@@ -9,13 +9,11 @@ use super::chronicle::{Chronicle, Moment};
 use super::heartbeat::Clients;
 use super::pace::{Speed, WallClock};
 use super::plugin::Plugin;
-use super::ports::{Place, Ports};
+use super::ports::{PATIENCE, Place, Ports};
 use super::schedule::{Block, Schedule, Step};
 use super::selection::Channels;
 use crate::pause::Pause;
 
-/// How long clients may take for what they have not read when all is sent.
-const PATIENCE: i64 = 2 * SECOND;
 /// The same when it vanishes: what was published is on its way, so that the truth is one.
 const REFLEX: i64 = SECOND / 5;
 /// How often to look for clients while nothing else is to be done.
@@ -45,6 +43,8 @@ pub(crate) struct Totals {
     messages: u64,
     bytes: u64,
     lost: u64,
+    /// Messages that the status knows to be lost or dropped.
+    told: u64,
 }
 
 /// Where the publisher is, and when it is not.
@@ -70,6 +70,10 @@ impl Presence {
         let Some(pause) = self.vanish else { return i64::MAX };
         let (away, back) = pause.of(self.since);
         if self.ports.is_some() { away } else { back }
+    }
+
+    fn dropped(&self) -> u64 {
+        self.dropped + self.ports.as_ref().map_or(0, Ports::dropped)
     }
 
     /// Closes the ports; what is not read by then is lost.
@@ -106,10 +110,12 @@ impl Rig {
     }
 
     fn begin(&mut self, at: i64, device: &mut Device) -> Result<bool> {
-        let goes_on = self.wait(at, device)?;
+        if !self.wait(at, device)? {
+            return Ok(false);
+        }
         self.plugin.begin();
         self.chronicle.begin(device.clock().now(), &self.plugin)?;
-        Ok(goes_on)
+        Ok(true)
     }
 
     /// Sends a block at its time. False if it must not be sent any more.
@@ -136,10 +142,18 @@ impl Rig {
             self.totals.bytes += report.bytes;
             device.sent(u64::from(block.samples), report.bytes as usize);
         }
+        self.count_lost(device);
         let source = self.plugin.source(block.stream);
         let report = self.plugin.report();
         self.chronicle.block(block, moment, source, report)?;
         Ok(true)
+    }
+
+    /// Lets the status know how many messages did not get through so far.
+    fn count_lost(&mut self, device: &Device) {
+        let lost = self.totals.lost + self.presence.dropped();
+        device.lost(lost.saturating_sub(self.totals.told));
+        self.totals.told = lost;
     }
 
     fn change_channels(&mut self, block: &Block) -> Result<()> {
@@ -179,7 +193,7 @@ impl Rig {
             return self.chronicle.vanished(now);
         }
         if presence.moves {
-            presence.place.port += 2;
+            presence.place.move_on();
         }
         let ports = presence.place.open()?;
         let endpoint = ports.endpoint();
@@ -218,8 +232,8 @@ impl Rig {
         let patience = if device.is_interrupted() { 0 } else { PATIENCE };
         self.presence.close(device.clock().now() + patience);
         let (dropped, now) = (self.presence.dropped, device.clock().now());
-        let Totals { blocks, messages, bytes, lost } = self.totals;
-        device.lost(lost + dropped);
+        self.count_lost(device);
+        let Totals { blocks, messages, bytes, lost, .. } = self.totals;
         device.tell(&format!(
             "{blocks} blocks, {messages} messages, {bytes} bytes sent, {lost} messages lost \
              on purpose, {dropped} dropped for slow subscribers"
