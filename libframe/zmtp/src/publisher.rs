@@ -1,17 +1,15 @@
 //! A PUB socket that counts what its subscribers did not get.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
-
-use libframe::clock::Clock;
 
 use crate::endpoint::Endpoint;
-use crate::seat::{Message, Offer, Seat};
+use crate::hub::{Ending, Hub, Shared, is_newcomer};
+use crate::seat::Message;
 use crate::socket::Listener;
-use crate::writer::{Waker, Writer};
+use crate::writer::Writer;
 
 /// How much may wait for one subscriber. What is published when that is reached is
 /// dropped for it, and counted.
@@ -78,41 +76,6 @@ pub struct Publisher {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What publishers and their writer share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    hub: Mutex<Hub>,
-    /// Something changed that somebody may wait for.
-    changed: Condvar,
-    pub(crate) waker: Waker,
-    newcomers: AtomicBool,
-    pub(crate) faults: AtomicU64,
-    pub(crate) refused: AtomicU64,
-}
-
-#[derive(Debug)]
-pub(crate) struct Hub {
-    /// In the order of the writer's connections.
-    pub(crate) seats: Vec<Option<Seat>>,
-    pub(crate) high: HighWater,
-    pub(crate) admission: Admission,
-    /// The writer waits, and must be woken.
-    pub(crate) asleep: bool,
-    pub(crate) end: Option<Ending>,
-    /// The drops of those that are gone.
-    dropped: u64,
-    abandoned: u64,
-    published: u64,
-}
-
-/// How the writer ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    Now,
-    /// When everybody has read everything, or at this time.
-    Read(i64),
-}
-
 impl Publisher {
     /// Binds an endpoint. Subscribers get what is published after their subscription came.
     pub fn bind(endpoint: &Endpoint, high: HighWater) -> io::Result<Publisher> {
@@ -127,23 +90,7 @@ impl Publisher {
     ) -> io::Result<Publisher> {
         let listener = Listener::bind(endpoint)?;
         let endpoint = listener.endpoint().clone();
-        let shared = Arc::new(Shared {
-            hub: Mutex::new(Hub {
-                seats: Vec::new(),
-                high,
-                admission,
-                asleep: false,
-                end: None,
-                dropped: 0,
-                abandoned: 0,
-                published: 0,
-            }),
-            changed: Condvar::new(),
-            waker: Waker::new()?,
-            newcomers: AtomicBool::new(false),
-            faults: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-        });
+        let shared = Arc::new(Shared::new(high, admission)?);
         let writer = Writer::new(listener, shared.clone())?;
         let thread = Builder::new().name("zmq-writer".into()).spawn(|| writer.run())?;
         Ok(Publisher { endpoint, shared, thread: Some(thread) })
@@ -184,7 +131,6 @@ impl Publisher {
         say(&mut Newcomers(&mut hub));
         let newcomers = hub.seats.iter_mut().flatten().filter(|seat| is_newcomer(seat));
         let admitted = newcomers.map(|seat| seat.admitted = true).count();
-        self.shared.changed.notify_all();
         self.shared.wake(hub, admitted > 0);
         admitted
     }
@@ -298,83 +244,5 @@ impl Newcomers<'_> {
     /// The same with a message of one part in pieces.
     pub fn publish_pieces(&mut self, pieces: &[&[u8]]) -> Published {
         self.0.offer(Message::Pieces(pieces), is_newcomer)
-    }
-}
-
-fn is_newcomer(seat: &Seat) -> bool {
-    !seat.admitted && seat.is_subscribed()
-}
-
-impl Hub {
-    #[inline]
-    fn offer(&mut self, message: Message<'_>, to: impl Fn(&Seat) -> bool) -> Published {
-        let mut published = Published::default();
-        for seat in self.seats.iter_mut().flatten().filter(|seat| to(seat)) {
-            match seat.offer(message, self.high) {
-                Offer::Unwanted => {}
-                Offer::Queued => published.queued += 1,
-                Offer::Dropped => published.dropped += 1,
-            }
-        }
-        published
-    }
-
-    fn subscribers(&self) -> usize {
-        self.seats.iter().flatten().filter(|seat| seat.is_subscribed()).count()
-    }
-
-    fn waiting(&self) -> u64 {
-        self.seats.iter().flatten().map(Seat::waiting).sum()
-    }
-
-    fn dropped(&self) -> u64 {
-        self.dropped + self.seats.iter().flatten().map(|seat| seat.dropped).sum::<u64>()
-    }
-
-    /// Somebody is gone.
-    pub(crate) fn leave(&mut self, slot: usize) {
-        if let Some(seat) = self.seats.get_mut(slot).and_then(Option::take) {
-            self.dropped += seat.dropped;
-            self.abandoned += seat.waiting();
-        }
-    }
-}
-
-impl Shared {
-    pub(crate) fn hub(&self) -> MutexGuard<'_, Hub> {
-        // A panic elsewhere leaves numbers that are at worst one message off.
-        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Lets the hub go, and wakes its writer if it sleeps and there is work.
-    #[inline]
-    fn wake(&self, mut hub: MutexGuard<'_, Hub>, work: bool) {
-        let wake = work && std::mem::take(&mut hub.asleep);
-        drop(hub);
-        if wake {
-            self.waker.wake();
-        }
-    }
-
-    /// Says that something changed that somebody may wait for.
-    pub(crate) fn announce(&self, newcomer: bool) {
-        if newcomer {
-            self.newcomers.store(true, Ordering::Relaxed);
-        }
-        self.changed.notify_all();
-    }
-
-    fn wait(&self, until: i64, done: impl Fn(&Hub) -> bool) -> bool {
-        let clock = Clock::system();
-        let mut hub = self.hub();
-        loop {
-            let left = until.saturating_sub(clock.now());
-            if done(&hub) || left <= 0 {
-                return done(&hub);
-            }
-            let left = Duration::from_nanos(left as u64);
-            let waited = self.changed.wait_timeout(hub, left);
-            hub = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
     }
 }

@@ -8,12 +8,12 @@ use libframe::clock::{Clock, SECOND};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::decoder::Limits;
 use crate::fault::Fault;
-use crate::link::{Event, Link, Role};
+use crate::hub::{Ending, Shared};
+use crate::peer::{Peer, TURNS};
 use crate::poller::{Interest, Poller, Ready};
-use crate::publisher::{Admission, Ending, Shared};
-use crate::seat::{Outbox, Seat};
+use crate::publisher::Admission;
+use crate::seat::Seat;
 use crate::socket::{Listener, Socket};
 
 /// A peer that has not finished its handshake after this is sent away.
@@ -22,10 +22,6 @@ const HANDSHAKE: i64 = 5 * SECOND;
 const ROUND: i64 = SECOND;
 /// Connections at a time. Who has not finished its handshake makes place for the next.
 const MAX_PEERS: usize = 256;
-/// All that subscribers say is short.
-const LIMITS: Limits = Limits { message: 4 << 10, parts: 8 };
-/// How often one peer is read from or written to before it is the others' turn.
-const TURNS: usize = 16;
 
 const LISTENER: u64 = u64::MAX;
 const WAKER: u64 = u64::MAX - 1;
@@ -66,21 +62,6 @@ pub(crate) struct Writer {
     next_round: i64,
     /// How it was asked to end, as far as it has noticed.
     end: Option<Ending>,
-}
-
-#[derive(Debug)]
-struct Peer {
-    link: Link,
-    since: i64,
-    interest: Interest,
-    /// The kernel takes no more for now.
-    blocked: bool,
-    /// What was taken from the seat, how much of it is sent, and how many messages.
-    writing: Outbox,
-    sent: usize,
-    messages: usize,
-    /// There will be no more.
-    finished: bool,
 }
 
 impl Writer {
@@ -131,9 +112,7 @@ impl Writer {
             slot => {
                 let slot = slot as usize;
                 let Some(Some(peer)) = self.peers.get_mut(slot) else { return };
-                if write {
-                    peer.blocked = false;
-                }
+                peer.blocked &= !write;
                 if let Err(fault) = peer.read(&self.shared, slot) {
                     self.dismiss(slot, &fault);
                 }
@@ -184,13 +163,11 @@ impl Writer {
         self.listener = None;
         for (peer, seat) in self.peers.iter_mut().zip(&hub.seats) {
             let (Some(peer), Some(seat)) = (peer, seat) else { continue };
-            let done = peer.link.is_ready() && peer.is_idle() && seat.waiting() == 0;
-            if done && !peer.finished {
-                peer.finished = true;
-                peer.link.socket().finish();
+            if peer.is_ready() && peer.is_idle() && seat.waiting() == 0 {
+                peer.finish();
             }
         }
-        let left = self.peers.iter().flatten().any(|peer| peer.link.is_ready());
+        let left = self.peers.iter().flatten().any(|peer| peer.is_ready());
         !left || now >= until
     }
 
@@ -221,21 +198,11 @@ impl Writer {
             self.shared.refused.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        let link = Link::new(socket, Role::Publisher, LIMITS);
-        if self.poller.add(&link, slot as u64, Interest::READ).is_err() {
+        if self.poller.add(&socket, slot as u64, Interest::READ).is_err() {
             self.shared.refused.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let peer = Peer {
-            link,
-            since: self.clock.now(),
-            interest: Interest::READ,
-            blocked: false,
-            writing: Outbox::default(),
-            sent: 0,
-            messages: 0,
-            finished: false,
-        };
+        let peer = Peer::new(socket, self.clock.now());
         let mut hub = self.shared.hub();
         let seat = Seat::new(hub.admission == Admission::AtOnce);
         if slot == self.peers.len() {
@@ -256,7 +223,7 @@ impl Writer {
             return Some(self.peers.len());
         }
         let greeting = self.peers.iter().enumerate().filter_map(|(slot, peer)| {
-            let peer = peer.as_ref().filter(|peer| !peer.link.is_ready())?;
+            let peer = peer.as_ref().filter(|peer| !peer.is_ready())?;
             Some((peer.since, slot))
         });
         let (_, slot) = greeting.min()?;
@@ -265,7 +232,7 @@ impl Writer {
     }
 
     fn dismiss(&mut self, slot: usize, fault: &Fault) {
-        let greeted = self.peers[slot].take().is_some_and(|peer| peer.link.is_ready());
+        let greeted = self.peers[slot].take().is_some_and(|peer| peer.is_ready());
         // Who leaves in the middle of a greeting was no subscriber.
         if fault.is_protocol() || !greeted {
             self.shared.faults.fetch_add(1, Ordering::Relaxed);
@@ -280,7 +247,7 @@ impl Writer {
         self.accept_again(true);
         for slot in 0..self.peers.len() {
             let Some(Some(peer)) = self.peers.get_mut(slot) else { continue };
-            if !peer.link.is_ready() && now - peer.since >= HANDSHAKE {
+            if !peer.is_ready() && now - peer.since >= HANDSHAKE {
                 self.dismiss(slot, &Fault::Greeting);
             } else if peer.is_idle() {
                 peer.writing.shrink();
@@ -291,121 +258,5 @@ impl Writer {
                 }
             }
         }
-    }
-}
-
-impl Peer {
-    /// Everything that was taken is sent.
-    fn is_idle(&self) -> bool {
-        self.sent == self.writing.bytes.len() && self.link.out.is_empty()
-    }
-
-    /// Takes what the peer says.
-    fn read(&mut self, shared: &Shared, slot: usize) -> Result<(), Fault> {
-        for _ in 0..TURNS {
-            if !self.link.fill()? {
-                break;
-            }
-            while self.hear(shared, slot)? {}
-        }
-        Ok(())
-    }
-
-    /// Takes the next thing that it says, if there is one.
-    fn hear(&mut self, shared: &Shared, slot: usize) -> Result<bool, Fault> {
-        match self.link.step()? {
-            Event::Nothing => return Ok(false),
-            Event::Ready => {}
-            Event::Subscribe => self.subscribe(shared, slot, true, self.link.topic())?,
-            Event::Cancel => self.subscribe(shared, slot, false, self.link.topic())?,
-            Event::Message => {
-                let first = self.link.parts().get(0).unwrap_or_default();
-                // Any other message is for an XPUB's owner, which we are not.
-                if let Some((kind @ (0 | 1), topic)) = first.split_first() {
-                    self.subscribe(shared, slot, *kind == 1, topic)?;
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    fn subscribe(
-        &self,
-        shared: &Shared,
-        slot: usize,
-        on: bool,
-        topic: &[u8],
-    ) -> Result<(), Fault> {
-        let mut hub = shared.hub();
-        let Some(Some(seat)) = hub.seats.get_mut(slot) else { return Ok(()) };
-        if on {
-            seat.subscribe(topic)?;
-        } else {
-            seat.cancel(topic);
-        }
-        let newcomer = on && !seat.admitted;
-        drop(hub);
-        shared.announce(newcomer);
-        Ok(())
-    }
-
-    /// Sends what there is, for some turns. True if there may be more at once.
-    fn write(&mut self, shared: &Shared, slot: usize) -> Result<bool, Fault> {
-        for _ in 0..TURNS {
-            if self.blocked || self.finished {
-                return Ok(false);
-            }
-            if self.sent == self.writing.bytes.len() {
-                // Between two messages: here answers have their place.
-                if !self.link.flush()? {
-                    self.blocked = true;
-                    return Ok(false);
-                }
-                if !self.take(shared, slot) {
-                    return Ok(false);
-                }
-            }
-            match self.link.socket().send(&self.writing.bytes[self.sent..])? {
-                None => self.blocked = true,
-                Some(n) => self.note_sent(n, shared, slot),
-            }
-        }
-        Ok(true)
-    }
-
-    /// Takes from the seat what waits there. False if nothing does.
-    fn take(&mut self, shared: &Shared, slot: usize) -> bool {
-        self.writing.clear();
-        (self.sent, self.messages) = (0, 0);
-        let mut hub = shared.hub();
-        let Some(Some(seat)) = hub.seats.get_mut(slot) else { return false };
-        std::mem::swap(&mut self.writing, &mut seat.pending);
-        !self.writing.is_empty()
-    }
-
-    fn note_sent(&mut self, n: usize, shared: &Shared, slot: usize) {
-        self.sent += n;
-        let before = self.messages;
-        while self.writing.ends.get(self.messages).is_some_and(|end| *end <= self.sent) {
-            self.messages += 1;
-        }
-        let mut hub = shared.hub();
-        let Some(Some(seat)) = hub.seats.get_mut(slot) else { return };
-        seat.note_sent(n, (self.messages - before) as u64);
-        let drained = seat.waiting() == 0;
-        drop(hub);
-        if drained {
-            shared.announce(false);
-        }
-    }
-
-    /// Asks to be told when the kernel takes more, if it does not now.
-    fn watch(&mut self, poller: &Poller, slot: usize) -> Result<(), Fault> {
-        let interest = Interest { read: true, write: self.blocked };
-        if interest != self.interest {
-            self.interest = interest;
-            poller.change(&self.link, slot as u64, interest)?;
-        }
-        Ok(())
     }
 }
