@@ -36,7 +36,8 @@ fn any_messages_pass_as_they_are() {
 fn records_of_to_zmq_come_out_as_the_session_they_are() {
     let scratch = Scratch::new();
     let endpoint = format!("ipc://{}", scratch.file("hop"));
-    let hop = pipe(&format!("zmq-src --records {endpoint}")).start();
+    let mut hop = pipe(&format!("zmq-src --records {endpoint}")).start();
+    hop.read_stdout();
     let line = format!(
         "sim-src control ephys --seed 3 -n 3000 --rate 20000 | \
          to-zmq --wait-subscribers 1 {endpoint}"
