@@ -176,6 +176,25 @@ fn a_rig_of_two_streams_that_stops_and_starts_loses_nothing() {
 }
 
 #[test]
+fn an_acquisition_begins_anew_also_where_messages_are_counted_on() {
+    let sim = Sim::new(
+        "--generation 0.2.0 --channels 3 --restart 200ms/1s --speed 2 --duration 1800ms",
+    );
+    let run = sim.capture("");
+    run.expect(&[0]).expect_silence();
+    let got = samples(&run, "open-ephys");
+    assert!(got.iter().zip(0..).all(|(sample, seq)| sample.seq == seq));
+    let back: Vec<_> = got.windows(2).filter(|two| two[1].number == 0).collect();
+    assert_eq!(back.len(), events(&run, "segment").len());
+    assert!(back.len() >= 2, "{}", back.len());
+    for sample in &got {
+        let right = [0, 1, 2].map(|channel| shown(sample.number, channel));
+        assert_eq!(sample.values, right);
+    }
+    sim.truth();
+}
+
+#[test]
 fn spikes_come_with_their_waveforms() {
     let sim = Sim::new("--channels 8 --spikes 100 --speed 10 -n 60000");
     let run = sim.capture("");

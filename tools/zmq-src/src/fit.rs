@@ -258,6 +258,15 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_of_more_samples_than_time_went_by_does_not_put_times_ahead() {
+        let mut fit = Fit::new(0, BLOCK, RATE, SECOND, None);
+        let last = fit.block(0, BLOCK, SECOND).at(BLOCK - 1);
+        let arrival = SECOND + 10_000_000;
+        let times = fit.block(60_000, BLOCK, arrival);
+        assert!(times.at(0) > last && times.at(BLOCK - 1) <= arrival, "{times:?}");
+    }
+
+    #[test]
     fn a_gap_takes_its_time_and_events_fall_where_their_samples_are() {
         let mut fit = Fit::new(0, BLOCK, RATE, 10 * SECOND, None);
         let first = fit.block(0, BLOCK, 10 * SECOND);

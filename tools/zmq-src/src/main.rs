@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use libframe::tool::{self, Feed, Need, Plan, Source};
+use libframe::tool::{self, Feed, Need, Plan, Source, Usage};
 use libframe_zmtp::Endpoint;
 use uuid::Uuid;
 
@@ -94,11 +94,17 @@ struct Args {
     format: Format,
 
     /// Take streams of this name or pattern ('Probe*'); may be repeated
-    #[arg(long, short = 's', value_name = "NAME")]
+    #[arg(long, short = 's', alias = "streams", value_name = "NAME")]
     stream: Vec<String>,
 
     /// Take channels of this number, range, label or pattern, like 0-31,40,'ADC*'
-    #[arg(long, short = 'c', value_name = "CHANNEL", value_delimiter = ',')]
+    #[arg(
+        long,
+        short = 'c',
+        alias = "channels",
+        value_name = "CHANNEL",
+        value_delimiter = ','
+    )]
     channel: Vec<String>,
 
     /// What to do with a block of which some channels are missing
@@ -176,6 +182,10 @@ impl Source for ZmqSrc {
     }
 
     fn run(args: Args, feed: &mut Feed) -> Result<()> {
+        if !args.raw && !args.subscribe.is_empty() {
+            let hint = "--subscribe goes with --raw or --records";
+            return Err(Usage(hint.into()).into());
+        }
         let names = args.endpoints.iter().map(Endpoint::to_string).collect();
         let now = feed.clock().now();
         let mut listener = Listener::new(&args.endpoints, &args.options(), now)?;
