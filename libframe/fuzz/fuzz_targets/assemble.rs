@@ -12,6 +12,9 @@ mod assembly;
 #[path = "../../../tools/zmq-src/src/block.rs"]
 #[allow(dead_code)]
 mod block;
+#[path = "../../../tools/zmq-src/src/blocks.rs"]
+#[allow(dead_code)]
+mod blocks;
 #[path = "../../../tools/zmq-src/src/field.rs"]
 #[allow(dead_code)]
 mod field;
@@ -28,8 +31,9 @@ mod roster;
 use anyhow::Result;
 use libfuzzer_sys::fuzz_target;
 
-use crate::assembly::{Assembly, Blocks, Hole, Partial};
+use crate::assembly::{Assembly, Partial};
 use crate::block::{Arrival, Block};
+use crate::blocks::{Blocks, Hole};
 use crate::message::{Body, parse};
 use crate::numbering::Numbering;
 use crate::roster::Set;

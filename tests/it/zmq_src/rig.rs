@@ -174,8 +174,11 @@ pub(crate) fn expect_values(samples: &[Sample], channels: &[u32], nan: &[(u64, u
     assert!(samples.windows(2).all(|two| two[0].time < two[1].time), "times");
 }
 
-/// The gaps: first, count, partial count, columns, reason.
-pub(crate) fn gaps(run: &Run) -> Vec<(u64, Option<u64>, Option<u64>, Vec<u32>)> {
+/// A gap: its first sample, how many whole ones and how many in part, and which columns.
+pub(crate) type Told = (u64, Option<u64>, Option<u64>, Vec<u32>);
+
+/// The gaps of a run.
+pub(crate) fn gaps(run: &Run) -> Vec<Told> {
     let gaps = run.payloads::<Gap>().into_iter();
     gaps.map(|gap| (gap.first, gap.count, gap.partial, gap.channels)).collect()
 }

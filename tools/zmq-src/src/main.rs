@@ -2,6 +2,7 @@
 
 mod assembly;
 mod block;
+mod blocks;
 mod catalogue;
 mod choice;
 mod field;

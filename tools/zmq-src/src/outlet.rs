@@ -8,8 +8,8 @@ use libframe::schema::{Channel, Device, DeviceClock, Dtype, Media, Stream};
 use libframe::tool::{Feed, Missing, Raw};
 use libframe::wire::{FLAG_DEVICE_TIME, Kind};
 
-use crate::assembly::{Blocks, Hole};
 use crate::block::Block;
+use crate::blocks::{Blocks, Hole};
 use crate::choice::ranges;
 use crate::fit::Fit;
 use crate::roster::Set;

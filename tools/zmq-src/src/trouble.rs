@@ -7,7 +7,7 @@ use anyhow::Result;
 use libframe::payload::Value;
 use libframe::tool::Feed;
 
-use crate::assembly::Misfit;
+use crate::blocks::Misfit;
 use crate::message;
 
 /// Kinds that are told apart; a peer that invents new ones is counted as one.
