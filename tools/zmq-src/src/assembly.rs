@@ -124,17 +124,17 @@ impl Assembly {
             }
             Fit::Next => {
                 self.close(place, out)?;
-                self.begin(data, place, arrival)
+                self.begin(data, (before, place), arrival)
             }
             Fit::Ahead(count, reason) => {
                 self.close(place, out)?;
                 self.skip(count, reason, out)?;
-                self.begin(data, place, arrival)
+                self.begin(data, (before, place), arrival)
             }
             Fit::Segment => {
                 self.close(place, out)?;
                 self.restart(data.first, out)?;
-                self.begin(data, place, arrival)
+                self.begin(data, (before, place), arrival)
             }
         };
         Ok(stray.or(misfit))
@@ -243,9 +243,15 @@ impl Assembly {
         }
     }
 
-    fn begin(&mut self, data: &Data<'_>, place: Place, at: Arrival) -> Option<Misfit> {
+    fn begin(
+        &mut self,
+        data: &Data<'_>,
+        (before, place): (Place, Place),
+        at: Arrival,
+    ) -> Option<Misfit> {
         let mut block = self.spare.pop().unwrap_or_default();
         block.begin(data, place, at);
+        block.lost = place.skipped.saturating_sub(before.skipped);
         self.open = Some(block);
         self.add(data, at)
     }
@@ -337,6 +343,7 @@ impl Assembly {
         let Some(mut block) = self.open.take() else { return Ok(()) };
         let is_whole = block.is_whole(place);
         block.spoiled |= block.place.garbage != place.garbage;
+        block.lost += place.skipped.saturating_sub(block.place.skipped);
         self.pass(block, is_whole, out)
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct Block {
     pub(crate) arrival: Arrival,
     pub(crate) latest: i64,
     pub(crate) place: Place,
+    /// How many of its messages may be lost, by the numbers around them.
+    pub(crate) lost: u64,
     /// A message of it was refused.
     pub(crate) spoiled: bool,
     /// It came as one message, with all channels that there are.
@@ -65,6 +67,7 @@ impl Block {
         self.rate = data.rate;
         self.arrival = arrival;
         self.place = place;
+        self.lost = 0;
         self.spoiled = false;
         self.is_single = matches!(data.columns, Columns::All { .. });
     }

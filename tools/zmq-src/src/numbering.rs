@@ -19,6 +19,8 @@ pub(crate) struct Place {
     pub(crate) epoch: u32,
     /// Places up to here, this one included, at which something may be lost.
     pub(crate) breaks: u64,
+    /// Numbers up to here that no message had: as many messages may be lost.
+    pub(crate) skipped: u64,
     /// Messages up to here that were not understood, and may have been any.
     pub(crate) garbage: u64,
     /// Nothing is lost between the message before and this one.
@@ -26,6 +28,11 @@ pub(crate) struct Place {
 }
 
 impl Numbering {
+    /// Numbers that no message had.
+    pub(crate) fn skipped(&self) -> u64 {
+        self.now.skipped
+    }
+
     /// Takes note of a message that is not understood.
     pub(crate) fn skip_garbage(&mut self) {
         self.now.garbage += 1;
@@ -46,6 +53,8 @@ impl Numbering {
             Some(step) if step >= 0 => false,
             _ => is_start,
         };
+        let skipped = step.map_or(0, |step| step.saturating_sub(1).max(0)) as u64;
+        self.now.skipped = self.now.skipped.saturating_add(skipped);
         // What came last before a restart is never known.
         self.now.breaks += u64::from(!self.now.follows || restarts);
         self.last = number.or(self.last);

@@ -145,6 +145,15 @@ impl Taker for Rig {
             let endpoint = &self.publishers[publisher].endpoint;
             feed.voice().tell(&format!("{endpoint}: {text}"));
         }
+        for Publisher { endpoint, numbering } in &self.publishers {
+            // Some of these were samples, which gaps tell; the others may be events, or
+            // nothing: the plugin counts messages that it does not send.
+            let skipped = numbering.skipped();
+            if skipped > 0 {
+                feed.tell(&format!("{endpoint}: message numbers skipped: {skipped}"));
+                feed.event(0, "skipped", Value::Int(skipped as i64))?;
+            }
+        }
         if self.understood == 0 && !self.troubles.is_empty() {
             let place = self.publishers.first().map_or("", |first| &first.endpoint);
             bail!(

@@ -2,7 +2,9 @@
 //!
 //! A channel that nobody knew of is there as soon as it comes, for no loss adds one. One that
 //! does not come may be lost or gone: it is gone when a block is certain to be whole without
-//! it, or after so many blocks that no loss explains it.
+//! it, or after so many blocks of which fewer messages are lost than are missing. One that
+//! may be lost each time stays, however long: what is full drops the last channels of each
+//! block, and that is a loss.
 
 use crate::block::Block;
 
@@ -107,8 +109,14 @@ impl Roster {
             self.missed.fill(0);
             return None;
         }
+        let came = |channel: &u32| block.rows.contains(channel);
+        let lacking = set.channels.iter().filter(|channel| !came(channel)).count();
+        let may_be_lost = !is_whole && block.lost >= lacking as u64;
         for (missed, channel) in self.missed.iter_mut().zip(&set.channels) {
-            *missed = if block.rows.contains(channel) { 0 } else { *missed + 1 };
+            match came(channel) {
+                true => *missed = 0,
+                false => *missed += usize::from(!may_be_lost),
+            }
         }
         let mut new = set.clone();
         new.learn(block);

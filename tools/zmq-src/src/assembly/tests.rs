@@ -193,16 +193,32 @@ fn channels_that_come_and_go_are_a_new_set_at_once() {
 }
 
 #[test]
-fn where_something_may_be_lost_it_takes_ten_blocks_to_believe_in_fewer_channels() {
+fn where_less_is_lost_than_missing_it_takes_ten_blocks_to_believe_in_fewer_channels() {
     let mut bench = Bench::new();
-    bench.send_all(&[0, 1], 0, 2);
+    bench.send_all(&[0, 1, 2, 3], 0, 2);
     for n in 1..20 {
         bench.plugin.skip();
         bench.send_all(&[0], 2 * n, 2);
     }
     let out = bench.finish();
-    assert_eq!(out.sets, [vec![0, 1], vec![0]]);
+    assert_eq!(out.sets, [vec![0, 1, 2, 3], vec![0]]);
     assert_eq!(out.holes.len(), 10);
+    bench.expect_right();
+}
+
+#[test]
+fn a_queue_that_drops_the_last_channels_of_each_block_is_a_loss_for_as_long_as_it_does() {
+    let mut bench = Bench::new();
+    bench.send_all(&[0, 1, 2], 0, 2);
+    for n in 1..40 {
+        bench.send_all(&[0], 2 * n, 2);
+        bench.plugin.skip();
+        bench.plugin.skip();
+    }
+    bench.send_all(&[0, 1, 2], 80, 2);
+    let out = bench.finish();
+    assert_eq!((out.sets.len(), out.holes.len()), (1, 39));
+    assert!(out.holes.iter().all(|hole| hole.2 == [1, 2]));
     bench.expect_right();
 }
 
