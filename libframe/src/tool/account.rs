@@ -85,6 +85,12 @@ impl Account {
         self.lost = self.lost.saturating_add(samples);
     }
 
+    /// Counts samples of a stream that came and did not get to where this stage sends them.
+    pub(super) fn add_undelivered(&mut self, name: String, loss: Loss) {
+        self.add_dropped(loss.samples);
+        self.add_loss(name, loss);
+    }
+
     pub(super) fn add_damage(&mut self, damage: &Damage) {
         if damage.cause == Cause::Late {
             self.late_bytes += damage.bytes;

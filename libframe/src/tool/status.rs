@@ -68,6 +68,12 @@ impl FlowCounts {
         self.bytes.add(bytes as u64);
     }
 
+    pub(super) fn add_many(&self, records: u64, samples: u64, bytes: u64) {
+        self.records.add(records);
+        self.samples.add(samples);
+        self.bytes.add(bytes);
+    }
+
     pub(super) fn flow(&self) -> Flow {
         let Self { records, samples, bytes } = self;
         Flow { records: records.get(), samples: samples.get(), bytes: bytes.get() }
@@ -206,7 +212,7 @@ fn is_last(role: Role) -> bool {
     let kind =
         rustix::fs::fstat(&stdout).map(|stat| FileType::from_raw_mode(stat.st_mode));
     match role {
-        Role::Sink | Role::Recorder => true,
+        Role::Sink | Role::Recorder | Role::Sender => true,
         Role::TextSink | Role::Device => {
             !stdout.is_terminal() && kind != Ok(FileType::Fifo)
         }

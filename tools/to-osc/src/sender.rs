@@ -1,0 +1,517 @@
+//! From lanes to the receiver: when messages go, what happens when they cannot, and what is
+//! told of it.
+//!
+//! One thread does it all. What waits is sent when the input has nothing more at hand, when
+//! it is due, or when enough has gathered that a call pays.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, ErrorKind};
+
+use anyhow::{Result, bail};
+use libframe::clock::{Clock, SECOND};
+use libframe::ledger::Loss;
+use libframe::payload::Reason;
+use libframe::tool::{Gauge, Overflow, Room, Stop, Voice};
+use rustix::io::Errno;
+
+use crate::datagrams::Datagrams;
+use crate::destination::Destination;
+use crate::framing::Framing;
+use crate::lane::{Lane, Taken};
+use crate::peer::Peer;
+use crate::stream::Stream;
+use crate::track::Outlet;
+
+/// Messages looked at in one go.
+const MOST: usize = 1024;
+/// So many bytes are gathered before a call is made for them, if more is at hand.
+const HANDFUL: usize = 64 << 10;
+/// How soon to try again what the kernel has no room for.
+const SOON: i64 = SECOND / 1000;
+/// Messages are spread in steps of this: a timer is 50 µs late.
+const STEP: i64 = SECOND / 4000;
+/// How long a receiver that takes nothing is waited for when all is over.
+const PATIENCE: i64 = 5 * SECOND;
+
+/// A lane's number: the session and the stream.
+pub(crate) type Key = (u32, u16);
+
+#[derive(Debug)]
+enum Link {
+    Datagrams(Datagrams),
+    Stream(Stream, Framing),
+}
+
+/// Sends messages.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    link: Link,
+    peer: Peer,
+    lanes: BTreeMap<Key, Lane>,
+    /// Bytes that wait in all lanes.
+    waiting: usize,
+    capacity: usize,
+    overflow: Overflow,
+    /// The share of a block's time that its messages are spread over.
+    pace: f64,
+    /// Nothing is tried before that.
+    blocked: i64,
+    /// The lane whose first message is written in part.
+    amid: Option<Key>,
+    /// What was written to a stream and may still be lost: where it ends, and its samples.
+    in_flight: VecDeque<(u64, Key, u64)>,
+    /// By stream: its name, what was lost, and why.
+    losses: BTreeMap<Key, [Lost; 2]>,
+    names: BTreeMap<Key, String>,
+    sent: Taken,
+    clock: Clock,
+    stop: Option<Stop>,
+    gauge: Option<Gauge>,
+    lengths: Vec<u32>,
+    scratch: Vec<u8>,
+}
+
+/// Samples lost for one reason: in the queue, or on the way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lost {
+    samples: u64,
+    places: u64,
+    /// Whether the last that happened to the stream was such a loss.
+    is_last: bool,
+}
+
+/// Reasons, as they are counted.
+const QUEUE: usize = 0;
+const TRANSPORT: usize = 1;
+
+/// How an attempt to send went.
+enum Attempt {
+    /// Something went, or was given up.
+    Progress,
+    /// Nothing can go now.
+    Blocked,
+}
+
+impl Sender {
+    pub(crate) fn open(
+        destination: &Destination,
+        framing: Framing,
+        pace: f64,
+        require: bool,
+    ) -> Result<Sender> {
+        let link = match destination {
+            Destination::Tcp(_) => Link::Stream(Stream::open(destination)?, framing),
+            _ => Link::Datagrams(Datagrams::open(destination)?),
+        };
+        Ok(Sender {
+            // A stream of bytes has no receiver's buffer that overflows.
+            pace: if destination.has_datagrams() { pace } else { 0.0 },
+            link,
+            peer: Peer::new(destination.to_string(), require),
+            lanes: BTreeMap::new(),
+            waiting: 0,
+            capacity: 4 << 20,
+            overflow: Overflow::Block,
+            blocked: i64::MIN,
+            amid: None,
+            in_flight: VecDeque::new(),
+            losses: BTreeMap::new(),
+            names: BTreeMap::new(),
+            sent: Taken::default(),
+            clock: Clock::system(),
+            stop: None,
+            gauge: None,
+            lengths: Vec::with_capacity(MOST),
+            scratch: Vec::new(),
+        })
+    }
+
+    pub(crate) fn set_room(&mut self, room: Room, gauge: Gauge) {
+        self.capacity = usize::try_from(room.bytes).unwrap_or(usize::MAX);
+        self.overflow = room.overflow;
+        self.stop = Some(room.stop);
+        self.gauge = Some(gauge);
+    }
+
+    pub(crate) fn set_voice(&mut self, voice: Voice) {
+        self.peer.set_voice(voice);
+    }
+
+    /// The longest message that should be sent where the user says nothing.
+    pub(crate) fn usual_length(&self) -> usize {
+        match &self.link {
+            Link::Datagrams(datagrams) => datagrams.usual_length(),
+            Link::Stream(..) => crate::datagrams::LONGEST,
+        }
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Says what a stream is called.
+    pub(crate) fn name(&mut self, key: Key, name: &str) {
+        if self.names.get(&key).is_none_or(|known| known != name) {
+            self.names.insert(key, name.into());
+        }
+    }
+
+    /// The way into a stream's lane, for one block of its messages.
+    pub(crate) fn block(&mut self, key: Key) -> Block<'_> {
+        let lane = self.lanes.entry(key).or_default();
+        lane.begin_block();
+        Block { sender: self, key, samples: 0, failed: Ok(()), now: 0 }.begun()
+    }
+
+    /// When [`Sender::pump`] is to be called, whatever comes.
+    pub(crate) fn deadline(&self) -> Option<i64> {
+        let due = self.lanes.values().filter_map(Lane::due).min();
+        let due = due.map(|due| due.max(self.blocked));
+        [due, self.peer.deadline()].into_iter().flatten().min()
+    }
+
+    /// Sends what is due.
+    pub(crate) fn pump(&mut self) -> Result<()> {
+        let now = self.clock.now();
+        self.send_due(now, now)?;
+        self.tell_gauge();
+        self.peer.tick(now)
+    }
+
+    fn tell_gauge(&self) {
+        if let Some(gauge) = &self.gauge {
+            gauge.waiting(self.waiting as u64);
+        }
+    }
+
+    /// Sends what is due at `until`, as far as the receiver takes it.
+    fn send_due(&mut self, now: i64, until: i64) -> Result<()> {
+        while now >= self.blocked {
+            let due =
+                self.lanes.iter().filter_map(|(key, lane)| Some((lane.due()?, *key)));
+            // What is half written goes on first.
+            let next = match self.amid {
+                Some(key) => Some(key),
+                None => due.min().filter(|(due, _)| *due <= until).map(|(_, key)| key),
+            };
+            let Some(key) = next else { break };
+            if let Attempt::Blocked = self.send_from(key, now, until)? {
+                self.blocked = self.blocked.max(now + SOON);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one attempt to send from a lane.
+    fn send_from(&mut self, key: Key, now: i64, until: i64) -> Result<Attempt> {
+        if let Link::Stream(stream, _) = &mut self.link
+            && !stream.is_connected()
+        {
+            match stream.connect(now) {
+                Ok(true) => self.peer.answers(now)?,
+                Ok(false) => {
+                    self.blocked = stream.retry(now);
+                    return Ok(Attempt::Blocked);
+                }
+                Err(err) => {
+                    self.blocked = stream.retry(now);
+                    self.peer.refuses(now, &err)?;
+                    return Ok(Attempt::Blocked);
+                }
+            }
+        }
+        let Some(lane) = self.lanes.get(&key) else {
+            self.amid = None;
+            return Ok(Attempt::Progress);
+        };
+        let mut lengths = std::mem::take(&mut self.lengths);
+        let bytes = lane.ready(until, MOST, &mut lengths);
+        let sent = match &mut self.link {
+            Link::Datagrams(datagrams) => datagrams.send(bytes, &lengths),
+            Link::Stream(stream, _) => stream.send(bytes, &lengths),
+        };
+        self.lengths = lengths;
+        match sent {
+            Ok(messages) => {
+                self.take(key, messages, now);
+                Ok(Attempt::Progress)
+            }
+            Err(err) => self.failed(key, now, &err),
+        }
+    }
+
+    /// Takes note of messages that were sent.
+    fn take(&mut self, key: Key, messages: usize, now: i64) {
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        let taken = lane.take(messages);
+        self.waiting -= taken.bytes as usize;
+        let Taken { messages, bytes, samples } = taken;
+        self.sent.messages += messages;
+        self.sent.bytes += bytes;
+        self.sent.samples += samples;
+        if let Some(gauge) = &self.gauge {
+            gauge.sent(messages, samples, bytes);
+        }
+        if let Link::Stream(stream, _) = &self.link {
+            self.amid = stream.is_amid().then_some(key);
+            if samples > 0 {
+                self.in_flight.push_back((stream.written, key, samples));
+            }
+            if self.in_flight.len() > 4 * MOST {
+                let until = stream.acknowledged();
+                let arrived = self.in_flight.partition_point(|(end, ..)| *end <= until);
+                self.in_flight.drain(..arrived);
+            }
+        } else {
+            self.peer.took(now);
+        }
+        if let Some(lost) = self.losses.get_mut(&key) {
+            lost.iter_mut().for_each(|lost| lost.is_last = false);
+        }
+    }
+
+    /// What an attempt to send that failed means.
+    fn failed(&mut self, key: Key, now: i64, err: &io::Error) -> Result<Attempt> {
+        if matches!(err.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+            || err.raw_os_error() == Some(Errno::NOBUFS.raw_os_error())
+        {
+            return Ok(Attempt::Blocked);
+        }
+        match &mut self.link {
+            Link::Stream(stream, _) => {
+                let until = stream.acknowledged();
+                stream.close(now);
+                self.blocked = stream.retry(now);
+                self.amid = None;
+                for (end, key, samples) in std::mem::take(&mut self.in_flight) {
+                    if end > until {
+                        self.lose(key, samples, TRANSPORT);
+                    }
+                }
+                self.peer.refuses(now, err)?;
+                Ok(Attempt::Blocked)
+            }
+            Link::Datagrams(_) => {
+                self.peer.refuses(now, err)?;
+                // The kernel tells of a datagram before this one; this one it did not send.
+                let is_answer = err.kind() == ErrorKind::ConnectionRefused;
+                if !is_answer || self.peer.was_refused_twice() {
+                    let Some(lane) = self.lanes.get_mut(&key) else {
+                        return Ok(Attempt::Progress);
+                    };
+                    let taken = lane.take(1);
+                    self.waiting -= taken.bytes as usize;
+                    if !self.peer.is_absence(err) {
+                        self.lose(key, taken.samples, TRANSPORT);
+                    }
+                }
+                Ok(Attempt::Progress)
+            }
+        }
+    }
+
+    fn lose(&mut self, key: Key, samples: u64, reason: usize) {
+        if samples == 0 {
+            return;
+        }
+        let lost = &mut self.losses.entry(key).or_default()[reason];
+        lost.samples += samples;
+        lost.places += u64::from(!lost.is_last);
+        lost.is_last = true;
+        if let Some(gauge) = &self.gauge {
+            gauge.lost(samples);
+        }
+    }
+
+    /// Makes room where more waits than may: by sending what is not due yet, then as the
+    /// user wants it. `current` is the lane that is being filled.
+    fn make_room(&mut self, current: Key) -> Result<()> {
+        let mut patience = self.clock.now().saturating_add(PATIENCE);
+        loop {
+            let (now, before) = (self.clock.now(), self.sent.messages);
+            self.send_due(now, i64::MAX)?;
+            if self.waiting <= self.capacity {
+                return Ok(());
+            }
+            let given_up = now > patience && self.wants_end();
+            match self.overflow {
+                Overflow::DropNewest => {
+                    let lane = self.lanes.entry(current).or_default();
+                    let was = lane.waiting();
+                    lane.leave_out();
+                    self.waiting -= was - lane.waiting();
+                    return Ok(());
+                }
+                Overflow::DropOldest => return Ok(self.drop_oldest()),
+                _ if given_up => return Ok(self.drop_oldest()),
+                _ => {}
+            }
+            if self.sent.messages > before {
+                patience = now.saturating_add(PATIENCE);
+            }
+            self.tell_gauge();
+            self.peer.tick(now)?;
+            let wait = self.blocked.saturating_sub(self.clock.now()).clamp(0, 20 * SOON);
+            std::thread::sleep(std::time::Duration::from_nanos(wait as u64));
+        }
+    }
+
+    fn wants_end(&self) -> bool {
+        self.stop.as_ref().is_some_and(Stop::is_requested)
+    }
+
+    /// Drops the slabs that wait longest until there is room.
+    fn drop_oldest(&mut self) {
+        while self.waiting > self.capacity {
+            let due =
+                self.lanes.iter().filter_map(|(key, lane)| Some((lane.due()?, *key)));
+            let mut by_age: Vec<_> = due.collect();
+            by_age.sort_unstable();
+            let dropped = by_age.into_iter().find_map(|(_, key)| {
+                let amid = self.amid == Some(key);
+                let lane = self.lanes.get_mut(&key)?;
+                Some((key, lane.drop_oldest(amid)?))
+            });
+            // What is being put in is one slab alone; it may stay.
+            let Some((key, taken)) = dropped else { return };
+            self.waiting -= taken.bytes as usize;
+            self.lose(key, taken.samples, QUEUE);
+        }
+    }
+
+    /// Sends all that waits, when it is due, as long as the receiver takes something.
+    pub(crate) fn drain(&mut self) -> Result<()> {
+        let mut patience = self.clock.now().saturating_add(PATIENCE);
+        while self.waiting > 0 {
+            let (now, before) = (self.clock.now(), self.sent.messages);
+            self.pump()?;
+            if self.sent.messages > before {
+                patience = now.saturating_add(PATIENCE);
+            }
+            if now > patience {
+                break;
+            }
+            let until = self.deadline().unwrap_or(now).min(patience);
+            let wait = until.saturating_sub(self.clock.now()).max(0);
+            std::thread::sleep(std::time::Duration::from_nanos(wait as u64));
+        }
+        if let Link::Stream(stream, _) = &mut self.link {
+            stream.finish();
+            // Given to the kernel is not yet received.
+            while stream.acknowledged() < stream.written && self.clock.now() < patience {
+                std::thread::sleep(std::time::Duration::from_nanos(SOON as u64));
+            }
+            let until = stream.acknowledged();
+            for (end, key, samples) in std::mem::take(&mut self.in_flight) {
+                if end > until {
+                    self.lose(key, samples, TRANSPORT);
+                }
+            }
+        }
+        let keys: Vec<Key> = self.lanes.keys().copied().collect();
+        for key in keys {
+            while let Some(taken) =
+                self.lanes.get_mut(&key).and_then(|lane| lane.drop_oldest(false))
+            {
+                self.waiting -= taken.bytes as usize;
+                self.lose(key, taken.samples, TRANSPORT);
+            }
+        }
+        self.tell_gauge();
+        Ok(())
+    }
+
+    /// Tells what was sent, to who wants to know more.
+    pub(crate) fn tell_totals(&self) {
+        let Taken { messages, bytes, samples } = self.sent;
+        self.peer.tell_totals(messages, bytes, samples);
+    }
+
+    /// What was lost here, by stream.
+    pub(crate) fn losses(&self, stage: &str) -> Vec<(String, Loss)> {
+        let reasons = [Reason::Queue, Reason::Transport];
+        let of_stream = |(key, lost): (&Key, &[Lost; 2])| {
+            let name = self.names.get(key).cloned().unwrap_or_default();
+            let each =
+                reasons.into_iter().zip(*lost).filter(|(_, lost)| lost.samples > 0);
+            let loss = each.map(|(reason, lost)| {
+                let Lost { samples, places, .. } = lost;
+                let stage = stage.to_owned();
+                (name.clone(), Loss { stage, reason, samples, places, unknown: 0 })
+            });
+            loss.collect::<Vec<_>>()
+        };
+        self.losses.iter().flat_map(of_stream).collect()
+    }
+}
+
+/// One block of a stream's messages on its way into its lane.
+pub(crate) struct Block<'a> {
+    sender: &'a mut Sender,
+    key: Key,
+    samples: u64,
+    now: i64,
+    failed: Result<()>,
+}
+
+impl Block<'_> {
+    fn begun(mut self) -> Self {
+        self.now = self.sender.clock.now();
+        self
+    }
+
+    /// Ends the block, whose samples last `time`: how many there are is asked.
+    pub(crate) fn end(self, time: impl FnOnce(u64) -> i64) -> Result<()> {
+        self.failed?;
+        let sender = self.sender;
+        let pace = sender.pace;
+        if pace > 0.0
+            && self.samples > 0
+            && let Some(lane) = sender.lanes.get_mut(&self.key)
+        {
+            let time = (time(self.samples) as f64 * pace) as i64;
+            lane.spread(self.now, time, STEP);
+        }
+        if sender.waiting >= HANDFUL { sender.pump() } else { Ok(()) }
+    }
+
+    fn try_message(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+        let (sender, now) = (&mut *self.sender, self.now);
+        let Some(lane) = sender.lanes.get_mut(&self.key) else {
+            bail!("a lane that is gone");
+        };
+        sender.waiting += match &sender.link {
+            Link::Datagrams(_) => lane.put(now, write),
+            Link::Stream(_, framing) => {
+                sender.scratch.clear();
+                write(&mut sender.scratch);
+                let (scratch, framing) = (&sender.scratch, *framing);
+                lane.put(now, |out| framing.wrap(scratch, out))
+            }
+        };
+        if sender.waiting > sender.capacity { sender.make_room(self.key) } else { Ok(()) }
+    }
+}
+
+impl Outlet for Block<'_> {
+    fn message(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.failed.is_ok() {
+            self.failed = self.try_message(write);
+        }
+    }
+
+    fn slab(&mut self, samples: u64) {
+        self.samples += samples;
+        let Some(lane) = self.sender.lanes.get_mut(&self.key) else { return };
+        let (gone, left_out) = lane.close_slab(samples as u32);
+        let gone = u64::from(gone);
+        if left_out {
+            self.sender.lose(self.key, gone, QUEUE);
+        } else if gone > 0 {
+            self.sender.sent.samples += gone;
+            if let Some(gauge) = &self.sender.gauge {
+                gauge.sent(0, gone, 0);
+            }
+        }
+    }
+}
