@@ -43,6 +43,7 @@ const READERS: &[&str] = &[
     "mark-frames",
     "inspect-frames",
     "jitter-report",
+    "to-osc udp://127.0.0.1:9 --queue 4MiB --blobs --events --gaps",
     "to-text --bytes 100000000",
 ];
 

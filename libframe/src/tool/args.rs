@@ -224,7 +224,11 @@ fn command<A: Parser>(role: Role) -> Command {
     let global = own.has_subcommands();
     let examples = own.get_after_help().map(|text| format!("{text}\n\n"));
     let notes = examples.unwrap_or_default() + NOTES;
+    let manual = own.get_after_long_help().map(|text| format!("{text}\n\n{NOTES}"));
     let mut command = Common::augment_args(own).after_help(notes);
+    if let Some(manual) = manual {
+        command = command.after_long_help(manual);
+    }
     let common = Common::augment_args(Command::new(""));
     for arg in common.get_arguments() {
         let id = arg.get_id().clone();

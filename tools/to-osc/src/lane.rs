@@ -174,7 +174,9 @@ mod tests {
     use super::*;
 
     fn put(lane: &mut Lane, byte: u8, messages: usize) {
-        (0..messages).for_each(|_| drop(lane.put(0, |out| out.extend([byte; 4]))));
+        for _ in 0..messages {
+            lane.put(0, |out| out.extend([byte; 4]));
+        }
         assert_eq!(lane.close_slab(10), (0, false));
     }
 

@@ -11,6 +11,8 @@ mod mode;
 mod notes;
 mod numbers;
 mod peer;
+#[cfg(test)]
+mod roundtrip;
 mod sender;
 mod stream;
 mod track;
@@ -48,8 +50,13 @@ const EXAMPLES: &str = "Examples:
   sim-src ephys glove --duration 1s | to-osc udp://localhost:10000 --layout bundle --address '/rig/{stream}'";
 
 /// Send samples as Open Sound Control messages.
+///
+/// Any stream of numbers, over UDP, TCP or a Unix socket. The layouts sample, batch,
+/// individual and chunk are what existing receivers of openephys-zmq2osc understand; bundle
+/// and blob scale to hundreds of channels, tell the time of their samples, and let receivers
+/// see what UDP lost. No datagram is longer than --mtu: what does not fit is sent in several.
 #[derive(Parser)]
-#[command(version, after_help = EXAMPLES)]
+#[command(version, after_help = EXAMPLES, after_long_help = manual())]
 struct Args {
     /// Where to: udp://HOST:PORT, tcp://HOST:PORT, or unix:PATH for datagrams on this machine
     #[arg(value_name = "DESTINATION")]
@@ -138,6 +145,11 @@ struct Args {
     /// Stop if nobody listens
     #[arg(long)]
     require_receiver: bool,
+}
+
+/// What the page tells of the bytes.
+fn manual() -> String {
+    format!("{EXAMPLES}\n\n{}", include_str!("manual.txt").trim_end())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
