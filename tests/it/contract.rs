@@ -16,8 +16,8 @@ use rustix::process::Signal;
 use rustix::pty;
 
 use tables::{
-    CLIPPER, DEVICES, FILTERS, RECORDER, SENDER, SINKS, SOURCES, TELLERS, all, command, every,
-    keepers, name, readers, stages,
+    CLIPPER, DEVICES, FILTERS, RECORDER, SENDER, SINKS, SOURCES, TELLERS, all, command,
+    every, keepers, name, readers, stages,
 };
 
 /// A good stream of this many samples, as bytes.

@@ -90,6 +90,11 @@ impl Datagrams {
         mtu.saturating_sub(headers).clamp(512, READ_AT_ONCE)
     }
 
+    /// What was said of datagrams that went out, and not told yet.
+    pub(crate) fn refusal(&self) -> Option<io::Error> {
+        sockopt::socket_error(&self.socket).ok()?.err().map(io::Error::from)
+    }
+
     /// Sends the first of the datagrams that lie back to back in `bytes`; how many.
     pub(crate) fn send(&mut self, bytes: &[u8], lengths: &[u32]) -> io::Result<usize> {
         if !self.is_connected {

@@ -50,7 +50,8 @@ impl Wanted {
             Value::Float(value) => args.push(OscType::Float(value as f32)),
             Value::Text(text) => args.push(OscType::String(text)),
         }
-        send(key, "/event", args, to)
+        // Beside the streams' lanes, so that it hurries none of them.
+        send((key.0, 0), "/event", args, to)
     }
 
     /// Sends what is missing, if that is wanted.
@@ -127,7 +128,9 @@ fn parts_of(text: &str, most: usize) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest.take()?;
-        let (part, after) = text.split_at(text.floor_char_boundary(most));
+        let mut ends = (1..=most.min(text.len())).rev();
+        let end = ends.find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        let (part, after) = text.split_at(end);
         rest = Some(after).filter(|after| !after.is_empty() && !part.is_empty());
         Some(part)
     })

@@ -64,10 +64,9 @@ impl Peer {
     }
 
     /// A connection stands.
-    pub(crate) fn answers(&mut self, _now: i64) -> Result<()> {
+    pub(crate) fn answers(&mut self) {
         self.is_back();
         self.voice.detail(&format!("{}: connected", self.name));
-        Ok(())
     }
 
     fn is_back(&mut self) {
@@ -95,27 +94,23 @@ impl Peer {
 
     /// When [`Peer::tick`] is to be called.
     pub(crate) fn deadline(&self) -> Option<i64> {
-        let (since, ..) = self.away.as_ref().filter(|_| !self.told)?;
-        Some(since.saturating_add(MOMENT))
+        let (since, last, _) = self.away.as_ref().filter(|_| !self.told)?;
+        // One refusal may be of a receiver that is there by now.
+        (last - since >= MOMENT / 2).then_some(since.saturating_add(MOMENT))
     }
 
     /// Says that it is away, once that is sure.
-    pub(crate) fn tick(&mut self, now: i64) -> Result<()> {
+    pub(crate) fn tick(&mut self, now: i64) {
         if self.deadline().is_none_or(|deadline| now < deadline) {
-            return Ok(());
+            return;
         }
-        let Some((since, last, why)) = &self.away else { return Ok(()) };
-        if last - since < MOMENT / 2 {
-            // It was for a moment only, and nothing is sent that would show more.
-            self.away = None;
-            return Ok(());
-        }
+        let Some((.., why)) = &self.away else { return };
         self.told = true;
         self.voice
-            .tell(&format!("{}: {why}; sending on until somebody listens", self.name));
-        Ok(())
+            .tell(&format!("{}: {why}; trying on until somebody listens", self.name));
     }
 
+    /// Tells what was sent, to who wants to know more.
     pub(crate) fn tell_totals(&self, messages: u64, bytes: u64, samples: u64) {
         let refused = match self.refused {
             0 => String::new(),

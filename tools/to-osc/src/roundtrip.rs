@@ -94,7 +94,7 @@ fn floats(args: &[OscType]) -> Vec<f32> {
 
 /// Reads one message as the manual says. `next` is the sample that comes next where the
 /// layout does not tell.
-fn read(bytes: &[u8], layout: Layout, channels: usize, next: &mut Vec<usize>) -> Numbers {
+fn read(bytes: &[u8], layout: Layout, channels: usize, next: &mut [usize]) -> Numbers {
     let (rest, packet) = decoder::decode_udp(bytes).unwrap();
     assert!(rest.is_empty());
     let (message, time) = match packet {

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use libframe::clock::{Clock, SECOND};
@@ -32,6 +33,9 @@ const SOON: i64 = SECOND / 1000;
 const STEP: i64 = SECOND / 4000;
 /// How long a receiver that takes nothing is waited for when all is over.
 const PATIENCE: i64 = 5 * SECOND;
+
+/// Lanes that may stay although nothing waits there; sessions come and go.
+const MOST_IDLE: usize = 256;
 
 /// A lane's number: the session and the stream.
 pub(crate) type Key = (u32, u16);
@@ -60,8 +64,8 @@ pub(crate) struct Sender {
     amid: Option<Key>,
     /// What was written to a stream and may still be lost: where it ends, and its samples.
     in_flight: VecDeque<(u64, Key, u64)>,
-    /// By stream: its name, what was lost, and why.
-    losses: BTreeMap<Key, [Lost; 2]>,
+    /// By the stream's name: what was lost, and why.
+    losses: BTreeMap<String, [Lost; 2]>,
     names: BTreeMap<Key, String>,
     sent: Taken,
     clock: Clock,
@@ -158,6 +162,10 @@ impl Sender {
 
     /// The way into a stream's lane, for one block of its messages.
     pub(crate) fn block(&mut self, key: Key) -> Block<'_> {
+        if self.lanes.len() > MOST_IDLE {
+            self.lanes.retain(|_, lane| lane.waiting() > 0);
+            self.names.retain(|known, _| *known == key || self.lanes.contains_key(known));
+        }
         let lane = self.lanes.entry(key).or_default();
         lane.begin_block();
         Block { sender: self, key, samples: 0, failed: Ok(()), now: 0 }.begun()
@@ -175,7 +183,8 @@ impl Sender {
         let now = self.clock.now();
         self.send_due(now, now)?;
         self.tell_gauge();
-        self.peer.tick(now)
+        self.peer.tick(now);
+        Ok(())
     }
 
     fn tell_gauge(&self) {
@@ -208,7 +217,7 @@ impl Sender {
             && !stream.is_connected()
         {
             match stream.connect(now) {
-                Ok(true) => self.peer.answers(now)?,
+                Ok(true) => self.peer.answers(),
                 Ok(false) => {
                     self.blocked = stream.retry(now);
                     return Ok(Attempt::Blocked);
@@ -265,7 +274,8 @@ impl Sender {
         } else {
             self.peer.took(now);
         }
-        if let Some(lost) = self.losses.get_mut(&key) {
+        let lost = self.names.get(&key).and_then(|name| self.losses.get_mut(name));
+        if let Some(lost) = lost {
             lost.iter_mut().for_each(|lost| lost.is_last = false);
         }
     }
@@ -314,7 +324,9 @@ impl Sender {
         if samples == 0 {
             return;
         }
-        let lost = &mut self.losses.entry(key).or_default()[reason];
+        let name = self.names.get(&key);
+        let name = name.cloned().unwrap_or_else(|| format!("stream {}", key.1));
+        let lost = &mut self.losses.entry(name).or_default()[reason];
         lost.samples += samples;
         lost.places += u64::from(!lost.is_last);
         lost.is_last = true;
@@ -342,18 +354,20 @@ impl Sender {
                     self.waiting -= was - lane.waiting();
                     return Ok(());
                 }
-                Overflow::DropOldest => return Ok(self.drop_oldest()),
-                _ if given_up => return Ok(self.drop_oldest()),
+                Overflow::DropOldest => break,
+                _ if given_up => break,
                 _ => {}
             }
             if self.sent.messages > before {
                 patience = now.saturating_add(PATIENCE);
             }
             self.tell_gauge();
-            self.peer.tick(now)?;
+            self.peer.tick(now);
             let wait = self.blocked.saturating_sub(self.clock.now()).clamp(0, 20 * SOON);
-            std::thread::sleep(std::time::Duration::from_nanos(wait as u64));
+            std::thread::sleep(Duration::from_nanos(wait as u64));
         }
+        self.drop_oldest();
+        Ok(())
     }
 
     fn wants_end(&self) -> bool {
@@ -393,13 +407,19 @@ impl Sender {
             }
             let until = self.deadline().unwrap_or(now).min(patience);
             let wait = until.saturating_sub(self.clock.now()).max(0);
-            std::thread::sleep(std::time::Duration::from_nanos(wait as u64));
+            std::thread::sleep(Duration::from_nanos(wait as u64));
+        }
+        if let Link::Datagrams(datagrams) = &self.link
+            && let Some(err) = datagrams.refusal()
+        {
+            let now = self.clock.now();
+            self.peer.refuses(now, &err)?;
         }
         if let Link::Stream(stream, _) = &mut self.link {
             stream.finish();
             // Given to the kernel is not yet received.
             while stream.acknowledged() < stream.written && self.clock.now() < patience {
-                std::thread::sleep(std::time::Duration::from_nanos(SOON as u64));
+                std::thread::sleep(Duration::from_nanos(SOON as u64));
             }
             let until = stream.acknowledged();
             for (end, key, samples) in std::mem::take(&mut self.in_flight) {
@@ -430,8 +450,7 @@ impl Sender {
     /// What was lost here, by stream.
     pub(crate) fn losses(&self, stage: &str) -> Vec<(String, Loss)> {
         let reasons = [Reason::Queue, Reason::Transport];
-        let of_stream = |(key, lost): (&Key, &[Lost; 2])| {
-            let name = self.names.get(key).cloned().unwrap_or_default();
+        let of_stream = |(name, lost): (&String, &[Lost; 2])| {
             let each =
                 reasons.into_iter().zip(*lost).filter(|(_, lost)| lost.samples > 0);
             let loss = each.map(|(reason, lost)| {

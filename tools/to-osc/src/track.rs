@@ -247,7 +247,8 @@ impl Track {
         let sent = self.send_full(run, way);
         if all && sent < times.len() {
             self.send_slab(run, sent..times.len(), way);
-            (held.clear(), times.clear());
+            held.clear();
+            times.clear();
         } else {
             held.drain(..sent * self.width);
             times.drain(..sent);
