@@ -84,10 +84,10 @@ fn tcp_waits_for_its_receiver_and_comes_back_to_it() {
     let listener = TcpListener::bind(address).unwrap();
     let (mut first, _) = listener.accept().unwrap();
     // All from the first sample on was kept.
-    let mut bytes = [0; 24];
+    let mut bytes = [0; 28];
     first.read_exact(&mut bytes).unwrap();
-    assert_eq!(bytes[..4], 20u32.to_be_bytes());
-    assert_eq!(bytes[20..], 0f32.to_be_bytes());
+    assert_eq!(bytes[..4], 24u32.to_be_bytes());
+    assert_eq!(bytes[24..], 0f32.to_be_bytes());
     drop(first);
     let (second, _) = listener.accept().unwrap();
     started.until_stderr(1, "the receiver is there now");
@@ -187,7 +187,7 @@ fn a_unix_socket_may_come_later() {
     socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut buffer = [0; 100];
     let n = socket.recv(&mut buffer).unwrap();
-    assert_eq!((n, &buffer[..12]), (20, &b"/data/sample"[..]));
+    assert_eq!((n, &buffer[..12]), (24, &b"/data/sample"[..]));
     let reader = std::thread::Builder::new()
         .spawn(move || while socket.recv(&mut [0; 100]).is_ok() {});
     started.until_stderr(1, "the receiver is there now");

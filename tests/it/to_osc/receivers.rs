@@ -61,33 +61,33 @@ fn liblo(scratch: &Scratch, way: &str, port: &str, count: usize) -> Option<Recei
     Some(Receiver::start(Command::new(program).args([way, port, &count.to_string()])))
 }
 
-/// What `sim-src` sends of so many channels, by what `to-text` says of it.
-fn wanted(stream: &str, samples: usize) -> Vec<Vec<f64>> {
-    let line = format!("sim-src {stream} -n {samples} --rate max | to-text -k data");
-    let run = pipe(&line).run();
+/// A recording of a stream, and its numbers by what `to-text` says of it.
+fn recorded(stream: &str, samples: usize, batch: usize) -> (Vec<u8>, Vec<Vec<f32>>) {
+    let line =
+        format!("sim-src {stream} -n {samples} --rate max | batch-frames -n {batch}");
+    let bytes = pipe(&line).run().expect(&[0, 0]).stdout.clone();
+    let run = pipe("to-text -k data").input(&bytes[..]).run();
     let values = |line: &str| {
         let value: Value = serde_json::from_str(line).unwrap();
-        let numbers = value["values"].as_array().unwrap().iter();
-        numbers.map(|number| f64::from(number.as_f64().unwrap() as f32)).collect()
+        numbers(value["values"].as_array().unwrap())
     };
-    run.expect(&[0, 0]).text().lines().map(values).collect()
+    let numbers = run.expect(&[0]).text().lines().map(values).collect();
+    (bytes, numbers)
 }
 
-fn numbers(args: &[Value]) -> Vec<f64> {
-    args.iter().map(|number| number.as_f64().unwrap()).collect()
+fn numbers(args: &[Value]) -> Vec<f32> {
+    args.iter().map(|number| number.as_f64().unwrap() as f32).collect()
 }
 
 #[test]
 fn python_reads_the_layouts_of_the_bridge() {
-    let stream = "sine:channels=5";
-    let wanted = wanted(stream, 60);
+    let (input, wanted) = recorded("sine:channels=5", 60, 30);
     for layout in ["sample", "batch --batch 20", "individual", "chunk --batch 7"] {
         let Some(python) = python("udp") else { return };
         let port = &python.first;
-        let line =
-            format!("sim-src {stream} -n 60 --rate 500 | to-osc udp://127.0.0.1:{port}");
-        pipe(&format!("{line} --layout {layout}")).run().expect(&[0, 0]).expect_silence();
-        let mut came: Vec<Vec<f64>> = Vec::new();
+        let line = format!("to-osc udp://127.0.0.1:{port} --layout {layout}");
+        pipe(&line).input(&input[..]).run().expect(&[0]).expect_silence();
+        let mut came: Vec<Vec<f32>> = Vec::new();
         for (address, args) in messages(python) {
             let words: Vec<_> = address.split('/').collect();
             match words[..] {
@@ -100,7 +100,7 @@ fn python_reads_the_layouts_of_the_bridge() {
                     );
                 }
                 ["", "data", "chunk", _] => {
-                    came.extend(numbers(&args).chunks(5).map(<[f64]>::to_vec));
+                    came.extend(numbers(&args).chunks(5).map(<[f32]>::to_vec));
                 }
                 ["", "ch000"] => came.push(numbers(&args)),
                 ["", _] => came.last_mut().unwrap().extend(numbers(&args)),
@@ -113,14 +113,13 @@ fn python_reads_the_layouts_of_the_bridge() {
 
 #[test]
 fn python_reads_bundles_and_blobs() {
-    let wanted = wanted("ephys:channels=40", 96);
+    let (input, wanted) = recorded("ephys:channels=40", 96, 48);
     for (layout, group) in [("bundle", 40), ("bundle --group 16", 16), ("blob", 40)] {
         let Some(python) = python("udp") else { return };
         let port = &python.first;
-        let line = "sim-src ephys:channels=40 -n 96 --rate 3000 | batch-frames -n 48";
-        let line = format!("{line} | to-osc udp://127.0.0.1:{port} --layout {layout}");
-        pipe(&line).run().expect(&[0, 0, 0]).expect_silence();
-        let mut came = vec![vec![f64::NAN; 40]; 96];
+        let line = format!("to-osc udp://127.0.0.1:{port} --layout {layout}");
+        pipe(&line).input(&input[..]).run().expect(&[0]).expect_silence();
+        let mut came = vec![vec![f32::NAN; 40]; 96];
         for (address, args) in messages(python) {
             let at = |n: usize| args[n].as_u64().unwrap() as usize;
             let (sample, samples, first, count, all) = match address.as_str() {
@@ -136,7 +135,7 @@ fn python_reads_bundles_and_blobs() {
                     let all = bytes
                         .chunks(4)
                         .map(|b| f32::from_le_bytes(b.try_into().unwrap()));
-                    (at(0), at(3), at(4), at(5), all.map(f64::from).collect())
+                    (at(0), at(3), at(4), at(5), all.collect())
                 }
                 other => panic!("{other}"),
             };
@@ -152,17 +151,12 @@ fn python_reads_bundles_and_blobs() {
 
 #[test]
 fn python_reads_both_framings_of_tcp() {
-    let wanted = wanted("sine:channels=3", 200);
+    let (input, wanted) = recorded("sine:channels=3", 200, 1);
     for (way, framing) in [("tcp", "length"), ("slip", "slip")] {
         let Some(python) = python(way) else { return };
         let port = &python.first;
-        let line = format!(
-            "sim-src sine:channels=3 -n 200 --rate max | to-osc tcp://127.0.0.1:{port}"
-        );
-        pipe(&format!("{line} --framing {framing}"))
-            .run()
-            .expect(&[0, 0])
-            .expect_silence();
+        let line = format!("to-osc tcp://127.0.0.1:{port} --framing {framing}");
+        pipe(&line).input(&input[..]).run().expect(&[0]).expect_silence();
         let came: Vec<_> =
             messages(python).into_iter().map(|(_, args)| numbers(&args)).collect();
         assert_eq!(came, wanted, "{framing}");
@@ -180,7 +174,7 @@ fn free_port(tcp: bool) -> String {
 
 #[test]
 fn liblo_reads_udp_tcp_and_unix() {
-    let wanted = wanted("sine:channels=3", 50);
+    let (input, wanted) = recorded("sine:channels=3", 50, 1);
     let scratch = Scratch::new();
     for (way, options) in
         [("udp", ""), ("tcp", ""), ("tcp", "--framing slip"), ("unix", "")]
@@ -195,19 +189,15 @@ fn liblo_reads_udp_tcp_and_unix() {
             "unix" => format!("unix:{place}"),
             way => format!("{way}://localhost:{place}"),
         };
-        let line =
-            format!("sim-src sine:channels=3 -n 50 --rate 500 | to-osc {to} {options}");
-        pipe(&line).run().expect(&[0, 0]).expect_silence();
-        let came: Vec<Vec<f64>> = liblo
+        let line = format!("to-osc {to} {options}");
+        pipe(&line).input(&input[..]).run().expect(&[0]).expect_silence();
+        let came: Vec<Vec<f32>> = liblo
             .lines()
             .iter()
             .map(|line| {
                 let words: Vec<_> = line.split(' ').collect();
                 assert_eq!(words[..2], ["/data/sample", "fff"]);
-                words[2..]
-                    .iter()
-                    .map(|word| f64::from(word.parse::<f32>().unwrap()))
-                    .collect()
+                words[2..].iter().map(|word| word.parse().unwrap()).collect()
             })
             .collect();
         assert_eq!(came, wanted, "{way} {options}");
