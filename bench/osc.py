@@ -127,7 +127,7 @@ def in_real_time(channels, mode):
     python = min(1.0, python_sends(channels, 1, seconds) / rate)
     ear.heard()
     ear = Ear("hear")
-    source = f"'{tool('sim-src')}' ephys:channels={channels} --rate {rate} --duration {seconds}s"
+    source = f"'{tool('sim-src')}' ephys:channels={channels} --rate {rate} -n {seconds * rate}"
     line = (
         f"{source} | '{tool('batch-frames')}' -n 480 | "
         f"'{tool('to-osc')}' udp://127.0.0.1:{PORT} --mode {mode} --mtu 65507"

@@ -27,7 +27,9 @@ def plain(value):
 def take(address, *arguments):
     global last
     last = time.monotonic()
-    print(json.dumps([address, [plain(value) for value in arguments]]), flush=True)
+    arguments = [plain(value) for value in arguments]
+    # A time tag is a pair with a datetime.
+    print(json.dumps([address, arguments], default=str), flush=True)
 
 
 dispatcher = Dispatcher()

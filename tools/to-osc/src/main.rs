@@ -45,9 +45,10 @@ use crate::track::{Manner, Track, Way};
 use crate::values::Values;
 
 const EXAMPLES: &str = "Examples:
-  sim-src sine:channels=8 --duration 1s | to-osc udp://localhost:10000
-  sim-src ephys -n 3000 --rate max | to-osc udp://localhost:10000 --layout batch --batch 50
-  sim-src ephys glove --duration 1s | to-osc udp://localhost:10000 --layout bundle --address '/rig/{stream}'";
+  sim-src sine:channels=8 --duration 1s | to-osc udp://localhost:9000
+  sim-src ephys --duration 1s | to-osc udp://localhost:9000 --layout batch
+  sim-src ephys glove --duration 1s | \
+    to-osc udp://localhost:9000 --layout bundle --address '/{stream}'";
 
 /// Send samples as Open Sound Control messages.
 ///
