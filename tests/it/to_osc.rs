@@ -191,11 +191,12 @@ fn events_and_gaps_are_messages_if_wanted() {
         count: Some(4),
         reason: Reason::Device,
         stage: "x".into(),
-        from: None,
-        to: None,
-        detail: String::new(),
+        ..Gap::default()
     };
     put(1, 5, &gap, &mut input);
+    let partial =
+        Gap { first: 5, count: None, partial: Some(1), channels: vec![0], ..gap };
+    put(1, 5, &partial, &mut input);
     sample(5, 0, &[2], &mut input);
     let port = Port::open();
     let line = format!("to-osc {} --events --gaps", port.name());
@@ -211,7 +212,10 @@ fn events_and_gaps_are_messages_if_wanted() {
     );
     assert_eq!(
         take(&mut messages, "/gap"),
-        [vec![text("rig"), OscType::Int(1), OscType::Int(4)]]
+        [
+            [vec![text("rig")], [1, 4].map(OscType::Int).to_vec()].concat(),
+            [vec![text("rig")], [5, 1, 0].map(OscType::Int).to_vec()].concat()
+        ]
     );
     assert_eq!(messages.len(), 2, "{messages:?}");
     pipe(&format!("to-osc {}", port.name())).input(input).run().expect(&[3]);

@@ -1,12 +1,15 @@
 //! Send samples as Open Sound Control messages.
 
 mod address;
+mod args;
+mod block;
 mod datagrams;
 mod destination;
 mod framing;
 mod kernel;
 mod lane;
 mod layout;
+mod losses;
 mod mode;
 mod notes;
 mod numbers;
@@ -22,7 +25,6 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, ValueEnum};
 use libframe::batch::Samples;
 use libframe::catalog::Catalog;
 use libframe::ledger::Loss;
@@ -33,133 +35,10 @@ use libframe::tool::{
 };
 use libframe::wire::{Kind, Record};
 
-use crate::address::Template;
-use crate::datagrams::LONGEST;
-use crate::destination::Destination;
-use crate::framing::Framing;
-use crate::layout::{Layout, Style};
-use crate::mode::Mode;
-use crate::numbers::Nan;
+use crate::args::Args;
+use crate::layout::Layout;
 use crate::sender::{Key, Sender};
 use crate::track::{Manner, Track, Way};
-use crate::values::Values;
-
-const EXAMPLES: &str = "Examples:
-  sim-src sine:channels=8 --duration 1s | to-osc udp://localhost:9000
-  sim-src ephys --duration 1s | to-osc udp://localhost:9000 --layout batch
-  sim-src ephys glove --duration 1s | \
-    to-osc udp://localhost:9000 --layout bundle --address '/{stream}'";
-
-/// Send samples as Open Sound Control messages.
-///
-/// Any stream of numbers, over UDP, TCP or a Unix socket. The layouts sample, batch,
-/// individual and chunk are what existing receivers of openephys-zmq2osc understand; bundle
-/// and blob scale to hundreds of channels, tell the time of their samples, and let receivers
-/// see what UDP lost. No datagram is longer than --mtu: what does not fit is sent in several.
-#[derive(Parser)]
-#[command(version, after_help = EXAMPLES, after_long_help = manual())]
-struct Args {
-    /// Where to: udp://HOST:PORT, tcp://HOST:PORT, or unix:PATH for datagrams on this machine
-    #[arg(value_name = "DESTINATION")]
-    destination: Destination,
-
-    /// How TCP receivers find the messages
-    #[arg(long, value_enum, default_value_t = Framing::Length)]
-    framing: Framing,
-
-    /// What messages look like; LAYOUTS below has their bytes
-    #[arg(long, value_enum, default_value_t = Layout::Sample)]
-    layout: Layout,
-
-    /// The address, to which the layout adds; '{stream}' becomes the stream's name
-    #[arg(long, value_name = "TEMPLATE", default_value = "/data")]
-    address: Template,
-
-    /// The address of a channel in the layout 'individual', with '{index}' from 0 or
-    /// '{number}' from 1 ('{index:03}' for three digits), '{label}' or '{stream}'
-    #[arg(long, value_name = "TEMPLATE", default_value = "/ch{index:03}")]
-    channel_address: Template,
-
-    /// Numbers of the layout 'blob'
-    #[arg(long, value_enum, default_value_t = Numbers::F32)]
-    values: Numbers,
-
-    /// What a step of an i16 is worth [default: for each message what its largest number
-    /// needs]
-    #[arg(long, value_name = "UNITS", value_parser = parse_scale)]
-    scale: Option<f32>,
-
-    /// Channels in a message at most, each with the number of its first channel [default:
-    /// as many as fit]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    group: Option<u32>,
-
-    /// Give each message the number of its first sample, so that receivers see what UDP
-    /// lost [default: in the layouts bundle and blob]
-    #[arg(long, overrides_with = "no_sequence")]
-    sequence: bool,
-
-    /// Give no message a number
-    #[arg(long)]
-    no_sequence: bool,
-
-    /// What matters most; sets what --batch-time, --queue, --overflow and --pace do not
-    #[arg(long, value_enum, default_value_t = Mode::Balanced)]
-    mode: Mode,
-
-    /// Samples in a message, where the layout leaves it open [default: as many as came, and
-    /// fit]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    batch: Option<u32>,
-
-    /// How long a sample may wait for others to share a message with [default: 1s with
-    /// --batch, else as the mode says]
-    #[arg(long, value_name = "TIME", value_parser = tool::parse_duration)]
-    batch_time: Option<i64>,
-
-    /// Spread the messages of a block over this share of its time, as receivers' buffers
-    /// overflow otherwise; 0 sends at once [default: as the mode says]
-    #[arg(long, value_name = "SHARE", value_parser = tool::parse_share)]
-    pace: Option<f64>,
-
-    /// Bytes of a datagram at most, without the headers of UDP [default: what the route
-    /// takes, 1472 on Ethernet, and never over 8192]
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(64..=LONGEST as i64))]
-    mtu: Option<u32>,
-
-    /// What to send for NaN
-    #[arg(long, value_enum, default_value_t = Nan::Pass)]
-    nan: Nan,
-
-    /// Send events too: /event LABEL VALUE
-    #[arg(long)]
-    events: bool,
-
-    /// Send what is missing too: /gap STREAM FIRST COUNT
-    #[arg(long)]
-    gaps: bool,
-
-    /// Send pictures and bytes too, as blobs: ADDRESS/bytes
-    #[arg(long)]
-    blobs: bool,
-
-    /// Stop if nobody listens
-    #[arg(long)]
-    require_receiver: bool,
-}
-
-/// What the page tells of the bytes.
-fn manual() -> String {
-    format!("{EXAMPLES}\n\n{}", include_str!("manual.txt").trim_end())
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Numbers {
-    /// float32, little-endian
-    F32,
-    /// int16, little-endian, each to be multiplied by the message's scale
-    I16,
-}
 
 fn main() -> ExitCode {
     tool::sink::<ToOsc>()
@@ -197,46 +76,18 @@ impl Sink for ToOsc {
     }
 
     fn open(args: Args) -> Result<ToOsc> {
-        let values = match (args.layout, args.values) {
-            (_, Numbers::F32) if args.scale.is_some() => {
-                return Err(Usage("--scale is for --values i16".into()).into());
-            }
-            (_, Numbers::F32) => Values::Float,
-            (Layout::Blob, Numbers::I16) => Values::Short { scale: args.scale },
-            _ => return Err(Usage("--values i16 is for --layout blob".into()).into()),
-        };
-        if args.layout == Layout::Individual && !args.channel_address.names_channel() {
-            let template = &args.channel_address;
-            let hint = format!("{template}: all channels would share it; add {{index}}");
-            return Err(Usage(hint).into());
-        }
+        let values = args.values()?;
         let preset = args.mode.preset();
         let pace = args.pace.unwrap_or(preset.pace);
         let sender =
             Sender::open(&args.destination, args.framing, pace, args.require_receiver)?;
-        let sequence = !args.no_sequence && (args.sequence || args.layout.scales());
-        let by_mode = if args.batch.is_some() {
-            libframe::clock::SECOND
-        } else {
-            preset.batch_time
-        };
-        let manner = Manner {
-            style: Style { layout: args.layout, sequence, values },
-            address: args.address,
-            channel_address: args.channel_address,
-            group: args.group.map(|n| n as usize),
-            batch: args.batch.map(|n| n as usize),
-            batch_time: args.batch_time.unwrap_or(by_mode),
-            nan: args.nan,
-            limit: args.mtu.map_or_else(|| sender.usual_length(), |mtu| mtu as usize),
-        };
+        let manner = args.manner(values, sender.usual_length());
+        let Args { events, gaps, blobs, .. } = args;
+        let limit = manner.limit;
+        let with = notes::Wanted { events, gaps, blobs, limit };
         Ok(ToOsc {
             manner,
-            with: notes::Wanted {
-                events: args.events,
-                gaps: args.gaps,
-                blobs: args.blobs,
-            },
+            with,
             sender,
             timeline: Timeline::default(),
             tracks: BTreeMap::new(),
@@ -323,7 +174,7 @@ impl Sink for ToOsc {
     }
 
     fn losses(&self) -> Vec<(String, Loss)> {
-        self.sender.losses(self.voice.name())
+        self.sender.losses.told(self.voice.name())
     }
 
     fn objections(&self) -> Vec<String> {
@@ -351,7 +202,7 @@ impl ToOsc {
             };
             if track.is_some() {
                 self.check_address();
-                self.sender.name(key, &stream.name);
+                self.sender.losses.name(key, &stream.name);
             }
             self.tracks.insert(key, track);
         }
@@ -365,7 +216,6 @@ impl ToOsc {
                 stream.media,
                 &samples,
                 &address,
-                self.manner.limit,
                 &mut self.sender,
             )?;
             if !is_said {
@@ -431,12 +281,5 @@ impl ToOsc {
             self.voice
                 .detail(&format!("{name}: streams of {media} are not sent; see --blobs"));
         }
-    }
-}
-
-fn parse_scale(text: &str) -> Result<f32, String> {
-    match text.parse() {
-        Ok(scale) if scale > 0.0 && f32::is_finite(scale) => Ok(scale),
-        _ => Err(format!("{text:?} is no scale; say 0.195")),
     }
 }

@@ -11,7 +11,7 @@ use libframe::tool::{Flow, Need, Plan};
 use libframe::wire::Record;
 use rosc::{OscMessage, OscPacket, OscType, encoder};
 
-use crate::Args;
+use crate::args::Args;
 use crate::destination::Destination;
 use crate::sender::{Key, Sender};
 use crate::track::Outlet as _;
@@ -27,6 +27,8 @@ pub(crate) struct Wanted {
     pub(crate) events: bool,
     pub(crate) gaps: bool,
     pub(crate) blobs: bool,
+    /// Bytes of a message at most.
+    pub(crate) limit: usize,
 }
 
 impl Wanted {
@@ -39,7 +41,7 @@ impl Wanted {
     ) -> Result<()> {
         let event = Event::from_bytes(record.payload);
         let Some(event) = event.ok().filter(|_| self.events) else { return Ok(()) };
-        let mut args = vec![OscType::String(event.label)];
+        let mut args = vec![OscType::String(self.cut(&event.label).into())];
         match event.value {
             Value::Nil => {}
             Value::Bool(value) => args.push(OscType::Bool(value)),
@@ -48,7 +50,7 @@ impl Wanted {
                 Err(_) => OscType::Long(value),
             }),
             Value::Float(value) => args.push(OscType::Float(value as f32)),
-            Value::Text(text) => args.push(OscType::String(text)),
+            Value::Text(text) => args.push(OscType::String(self.cut(&text).into())),
         }
         // Beside the streams' lanes, so that it hurries none of them.
         send((key.0, 0), "/event", args, to)
@@ -66,14 +68,30 @@ impl Wanted {
         let Some(gap) = gap.ok().filter(|_| self.gaps && key.1 != 0) else {
             return Ok(());
         };
-        let count = gap.count.map_or(-1, |n| i32::try_from(n).unwrap_or(i32::MAX));
-        let name = catalog.name(key.0, key.1);
-        let args = vec![
+        let count = gap.count.or(gap.partial);
+        let count = count.map_or(-1, |n| i32::try_from(n).unwrap_or(i32::MAX));
+        let name = self.cut(&catalog.name(key.0, key.1)).to_owned();
+        let about = vec![
             OscType::String(name),
             OscType::Int(gap.first as i32),
             OscType::Int(count),
         ];
-        send(key, "/gap", args, to)
+        if gap.channels.is_empty() {
+            return send(key, "/gap", about, to);
+        }
+        // Each takes four bytes and its tag.
+        let most = (self.limit / 2 / 5).max(1);
+        for channels in gap.channels.chunks(most) {
+            let channels = channels.iter().map(|channel| OscType::Int(*channel as i32));
+            let args = about.iter().cloned().chain(channels).collect();
+            send(key, "/gap", args, to)?;
+        }
+        Ok(())
+    }
+
+    /// What of a text fits into a message beside others.
+    fn cut(self, text: &str) -> &str {
+        parts_of(text, self.limit / 3).next().unwrap_or_default()
     }
 
     /// Sends what are no numbers: texts, and others if that is wanted. Whether it was.
@@ -83,7 +101,6 @@ impl Wanted {
         media: Media,
         samples: &Samples<'_>,
         address: &str,
-        limit: usize,
         to: &mut Sender,
     ) -> Result<bool> {
         match media {
@@ -91,7 +108,7 @@ impl Wanted {
                 for sample in samples.iter() {
                     let text = String::from_utf8_lossy(sample.bytes);
                     let address = format!("{address}/text");
-                    let room = limit.saturating_sub(address.len() + 16).max(4);
+                    let room = self.limit.saturating_sub(address.len() + 16).max(4);
                     for part in parts_of(&text, room) {
                         send(key, &address, vec![OscType::String(part.into())], to)?;
                     }
@@ -102,7 +119,7 @@ impl Wanted {
             _ if !self.blobs => Ok(false),
             _ => {
                 let address = format!("{address}/bytes");
-                let room = (limit.saturating_sub(address.len() + 32) / 4 * 4).max(4);
+                let room = (self.limit.saturating_sub(address.len() + 32) / 4 * 4).max(4);
                 for sample in samples.iter() {
                     let parts = sample.bytes.chunks(room).len().max(1);
                     for part in 0..parts {

@@ -49,7 +49,14 @@ impl Peer {
         self.refused += 1;
         match &mut self.away {
             Some((_, last, _)) => *last = now,
-            None => self.away = Some((now, now, why)),
+            None => {
+                let end = if self.is_absence(err) {
+                    "trying on until somebody listens"
+                } else {
+                    "what is sent now is lost"
+                };
+                self.away = Some((now, now, format!("{why}; {end}")));
+            }
         }
         Ok(())
     }
@@ -106,8 +113,7 @@ impl Peer {
         }
         let Some((.., why)) = &self.away else { return };
         self.told = true;
-        self.voice
-            .tell(&format!("{}: {why}; trying on until somebody listens", self.name));
+        self.voice.tell(&format!("{}: {why}", self.name));
     }
 
     /// Tells what was sent, to who wants to know more.

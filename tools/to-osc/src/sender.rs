@@ -8,29 +8,28 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use libframe::clock::{Clock, SECOND};
-use libframe::ledger::Loss;
-use libframe::payload::Reason;
 use libframe::tool::{Gauge, Overflow, Room, Stop, Voice};
 use rustix::io::Errno;
 
+use crate::block::Block;
 use crate::datagrams::Datagrams;
 use crate::destination::Destination;
 use crate::framing::Framing;
 use crate::lane::{Lane, Taken};
+use crate::losses::{Losses, Where};
 use crate::peer::Peer;
 use crate::stream::Stream;
-use crate::track::Outlet;
 
 /// Messages looked at in one go.
 const MOST: usize = 1024;
 /// So many bytes are gathered before a call is made for them, if more is at hand.
-const HANDFUL: usize = 64 << 10;
+pub(crate) const HANDFUL: usize = 64 << 10;
 /// How soon to try again what the kernel has no room for.
 const SOON: i64 = SECOND / 1000;
 /// Messages are spread in steps of this: a timer is 50 µs late.
-const STEP: i64 = SECOND / 4000;
+pub(crate) const STEP: i64 = SECOND / 4000;
 /// How long a receiver that takes nothing is waited for when all is over.
 const PATIENCE: i64 = 5 * SECOND;
 
@@ -40,8 +39,9 @@ const MOST_IDLE: usize = 256;
 /// A lane's number: the session and the stream.
 pub(crate) type Key = (u32, u16);
 
+/// How messages leave.
 #[derive(Debug)]
-enum Link {
+pub(crate) enum Link {
     Datagrams(Datagrams),
     Stream(Stream, Framing),
 }
@@ -49,44 +49,29 @@ enum Link {
 /// Sends messages.
 #[derive(Debug)]
 pub(crate) struct Sender {
-    link: Link,
+    pub(crate) link: Link,
     peer: Peer,
-    lanes: BTreeMap<Key, Lane>,
+    pub(crate) lanes: BTreeMap<Key, Lane>,
     /// Bytes that wait in all lanes.
-    waiting: usize,
-    capacity: usize,
+    pub(crate) waiting: usize,
+    pub(crate) capacity: usize,
     overflow: Overflow,
     /// The share of a block's time that its messages are spread over.
-    pace: f64,
+    pub(crate) pace: f64,
     /// Nothing is tried before that.
     blocked: i64,
     /// The lane whose first message is written in part.
     amid: Option<Key>,
     /// What was written to a stream and may still be lost: where it ends, and its samples.
     in_flight: VecDeque<(u64, Key, u64)>,
-    /// By the stream's name: what was lost, and why.
-    losses: BTreeMap<String, [Lost; 2]>,
-    names: BTreeMap<Key, String>,
-    sent: Taken,
+    pub(crate) losses: Losses,
+    pub(crate) sent: Taken,
     clock: Clock,
     stop: Option<Stop>,
-    gauge: Option<Gauge>,
+    pub(crate) gauge: Option<Gauge>,
     lengths: Vec<u32>,
-    scratch: Vec<u8>,
+    pub(crate) scratch: Vec<u8>,
 }
-
-/// Samples lost for one reason: in the queue, or on the way.
-#[derive(Clone, Copy, Debug, Default)]
-struct Lost {
-    samples: u64,
-    places: u64,
-    /// Whether the last that happened to the stream was such a loss.
-    is_last: bool,
-}
-
-/// Reasons, as they are counted.
-const QUEUE: usize = 0;
-const TRANSPORT: usize = 1;
 
 /// How an attempt to send went.
 enum Attempt {
@@ -119,8 +104,7 @@ impl Sender {
             blocked: i64::MIN,
             amid: None,
             in_flight: VecDeque::new(),
-            losses: BTreeMap::new(),
-            names: BTreeMap::new(),
+            losses: Losses::default(),
             sent: Taken::default(),
             clock: Clock::system(),
             stop: None,
@@ -153,22 +137,16 @@ impl Sender {
         &self.clock
     }
 
-    /// Says what a stream is called.
-    pub(crate) fn name(&mut self, key: Key, name: &str) {
-        if self.names.get(&key).is_none_or(|known| known != name) {
-            self.names.insert(key, name.into());
-        }
-    }
-
     /// The way into a stream's lane, for one block of its messages.
     pub(crate) fn block(&mut self, key: Key) -> Block<'_> {
         if self.lanes.len() > MOST_IDLE {
             self.lanes.retain(|_, lane| lane.waiting() > 0);
-            self.names.retain(|known, _| *known == key || self.lanes.contains_key(known));
+            let lanes = &self.lanes;
+            self.losses.keep_names(|known| known == key || lanes.contains_key(&known));
         }
         let lane = self.lanes.entry(key).or_default();
         lane.begin_block();
-        Block { sender: self, key, samples: 0, failed: Ok(()), now: 0 }.begun()
+        Block::begin(self, key)
     }
 
     /// When [`Sender::pump`] is to be called, whatever comes.
@@ -274,10 +252,7 @@ impl Sender {
         } else {
             self.peer.took(now);
         }
-        let lost = self.names.get(&key).and_then(|name| self.losses.get_mut(name));
-        if let Some(lost) = lost {
-            lost.iter_mut().for_each(|lost| lost.is_last = false);
-        }
+        self.losses.end_run(key);
     }
 
     /// What an attempt to send that failed means.
@@ -295,7 +270,7 @@ impl Sender {
                 self.amid = None;
                 for (end, key, samples) in std::mem::take(&mut self.in_flight) {
                     if end > until {
-                        self.lose(key, samples, TRANSPORT);
+                        self.lose(key, samples, Where::Network);
                     }
                 }
                 self.peer.refuses(now, err)?;
@@ -312,7 +287,7 @@ impl Sender {
                     let taken = lane.take(1);
                     self.waiting -= taken.bytes as usize;
                     if !self.peer.is_absence(err) {
-                        self.lose(key, taken.samples, TRANSPORT);
+                        self.lose(key, taken.samples, Where::Network);
                     }
                 }
                 Ok(Attempt::Progress)
@@ -320,16 +295,11 @@ impl Sender {
         }
     }
 
-    fn lose(&mut self, key: Key, samples: u64, reason: usize) {
+    pub(crate) fn lose(&mut self, key: Key, samples: u64, place: Where) {
         if samples == 0 {
             return;
         }
-        let name = self.names.get(&key);
-        let name = name.cloned().unwrap_or_else(|| format!("stream {}", key.1));
-        let lost = &mut self.losses.entry(name).or_default()[reason];
-        lost.samples += samples;
-        lost.places += u64::from(!lost.is_last);
-        lost.is_last = true;
+        self.losses.add(key, samples, place);
         if let Some(gauge) = &self.gauge {
             gauge.lost(samples);
         }
@@ -337,7 +307,7 @@ impl Sender {
 
     /// Makes room where more waits than may: by sending what is not due yet, then as the
     /// user wants it. `current` is the lane that is being filled.
-    fn make_room(&mut self, current: Key) -> Result<()> {
+    pub(crate) fn make_room(&mut self, current: Key) -> Result<()> {
         let mut patience = self.clock.now().saturating_add(PATIENCE);
         loop {
             let (now, before) = (self.clock.now(), self.sent.messages);
@@ -389,7 +359,7 @@ impl Sender {
             // What is being put in is one slab alone; it may stay.
             let Some((key, taken)) = dropped else { return };
             self.waiting -= taken.bytes as usize;
-            self.lose(key, taken.samples, QUEUE);
+            self.lose(key, taken.samples, Where::Queue);
         }
     }
 
@@ -424,7 +394,7 @@ impl Sender {
             let until = stream.acknowledged();
             for (end, key, samples) in std::mem::take(&mut self.in_flight) {
                 if end > until {
-                    self.lose(key, samples, TRANSPORT);
+                    self.lose(key, samples, Where::Network);
                 }
             }
         }
@@ -434,7 +404,7 @@ impl Sender {
                 self.lanes.get_mut(&key).and_then(|lane| lane.drop_oldest(false))
             {
                 self.waiting -= taken.bytes as usize;
-                self.lose(key, taken.samples, TRANSPORT);
+                self.lose(key, taken.samples, Where::Network);
             }
         }
         self.tell_gauge();
@@ -445,92 +415,5 @@ impl Sender {
     pub(crate) fn tell_totals(&self) {
         let Taken { messages, bytes, samples } = self.sent;
         self.peer.tell_totals(messages, bytes, samples);
-    }
-
-    /// What was lost here, by stream.
-    pub(crate) fn losses(&self, stage: &str) -> Vec<(String, Loss)> {
-        let reasons = [Reason::Queue, Reason::Transport];
-        let of_stream = |(name, lost): (&String, &[Lost; 2])| {
-            let each =
-                reasons.into_iter().zip(*lost).filter(|(_, lost)| lost.samples > 0);
-            let loss = each.map(|(reason, lost)| {
-                let Lost { samples, places, .. } = lost;
-                let stage = stage.to_owned();
-                (name.clone(), Loss { stage, reason, samples, places, unknown: 0 })
-            });
-            loss.collect::<Vec<_>>()
-        };
-        self.losses.iter().flat_map(of_stream).collect()
-    }
-}
-
-/// One block of a stream's messages on its way into its lane.
-pub(crate) struct Block<'a> {
-    sender: &'a mut Sender,
-    key: Key,
-    samples: u64,
-    now: i64,
-    failed: Result<()>,
-}
-
-impl Block<'_> {
-    fn begun(mut self) -> Self {
-        self.now = self.sender.clock.now();
-        self
-    }
-
-    /// Ends the block, whose samples last `time`: how many there are is asked.
-    pub(crate) fn end(self, time: impl FnOnce(u64) -> i64) -> Result<()> {
-        self.failed?;
-        let sender = self.sender;
-        let pace = sender.pace;
-        if pace > 0.0
-            && self.samples > 0
-            && let Some(lane) = sender.lanes.get_mut(&self.key)
-        {
-            let time = (time(self.samples) as f64 * pace) as i64;
-            lane.spread(self.now, time, STEP);
-        }
-        if sender.waiting >= HANDFUL { sender.pump() } else { Ok(()) }
-    }
-
-    fn try_message(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
-        let (sender, now) = (&mut *self.sender, self.now);
-        let Some(lane) = sender.lanes.get_mut(&self.key) else {
-            bail!("a lane that is gone");
-        };
-        sender.waiting += match &sender.link {
-            Link::Datagrams(_) => lane.put(now, write),
-            Link::Stream(_, framing) => {
-                sender.scratch.clear();
-                write(&mut sender.scratch);
-                let (scratch, framing) = (&sender.scratch, *framing);
-                lane.put(now, |out| framing.wrap(scratch, out))
-            }
-        };
-        if sender.waiting > sender.capacity { sender.make_room(self.key) } else { Ok(()) }
-    }
-}
-
-impl Outlet for Block<'_> {
-    fn message(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.failed.is_ok() {
-            self.failed = self.try_message(write);
-        }
-    }
-
-    fn slab(&mut self, samples: u64) {
-        self.samples += samples;
-        let Some(lane) = self.sender.lanes.get_mut(&self.key) else { return };
-        let (gone, left_out) = lane.close_slab(samples as u32);
-        let gone = u64::from(gone);
-        if left_out {
-            self.sender.lose(self.key, gone, QUEUE);
-        } else if gone > 0 {
-            self.sender.sent.samples += gone;
-            if let Some(gauge) = &self.sender.gauge {
-                gauge.sent(0, gone, 0);
-            }
-        }
     }
 }
