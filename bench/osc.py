@@ -142,9 +142,39 @@ def in_real_time(channels, mode):
     )
 
 
+def at_scale(channels, layout, mode):
+    """The share of 30 kHz that arrives in a layout that scales."""
+    seconds, rate = 3, 30_000
+    ear = Ear("hear")
+    source = f"'{tool('sim-src')}' ephys:channels={channels} --rate {rate} -n {seconds * rate}"
+    line = (
+        f"{source} | '{tool('batch-frames')}' -n 480 | '{tool('to-osc')}' -v "
+        f"udp://127.0.0.1:{PORT} --layout {layout} --mode {mode}"
+    )
+    run = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line], check=True, stderr=subprocess.PIPE, text=True
+    )
+    sent = int(run.stderr.split(" messages,")[0].split()[-1])
+    datagrams, size = ear.heard()
+    print(
+        f"osc: {channels} ch at 30 kHz, {layout}, {mode}: {datagrams / sent:.2%} of "
+        f"{sent} datagrams arrive, {size / seconds / 1e6:.1f} MB/s",
+        flush=True,
+    )
+
+
 with tempfile.TemporaryDirectory() as folder:
     for shape in SHAPES:
         for way in ("deaf", "hear"):
             compare(folder, way, shape)
 for channels in (8, 16, 32, 64, 128):
     in_real_time(channels, "balanced")
+for channels, mode in (
+    (32, "low-latency"),
+    (64, "balanced"),
+    (128, "high-throughput"),
+    (256, "high-throughput"),
+    (512, "high-throughput"),
+):
+    for layout in ("bundle", "blob"):
+        at_scale(channels, layout, mode)

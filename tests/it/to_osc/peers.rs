@@ -178,6 +178,17 @@ fn a_receiver_that_takes_nothing_is_not_waited_for_for_ever() {
 }
 
 #[test]
+fn a_signal_ends_the_wait_for_a_receiver_that_never_comes() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let line = format!("sim-src ephys --rate max | to-osc tcp://{gone} --queue 64KiB");
+    let mut started = pipe(&line).start();
+    started.until_stderr(1, "connection refused; trying on").signal_all(Signal::TERM);
+    let run = started.wait();
+    assert_eq!(run.codes()[1], 3, "{}", run.everything());
+    run.expect_stderr(1, "samples lost");
+}
+
+#[test]
 fn a_unix_socket_may_come_later() {
     let scratch = Scratch::new();
     let path = scratch.file("osc");

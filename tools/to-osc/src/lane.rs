@@ -64,8 +64,12 @@ impl Lane {
     }
 
     /// Takes back the messages of the slab that is being put in, and leaves out the rest of
-    /// it. Those that were sent already stay so.
-    pub(crate) fn leave_out(&mut self) {
+    /// it. Those that were sent already stay so; and where the first of all is of this slab
+    /// and half written, all of it stays.
+    pub(crate) fn leave_out(&mut self, is_amid: bool) {
+        if is_amid && self.entries.front().is_some_and(|entry| entry.slab == self.slab) {
+            return;
+        }
         self.left_out = true;
         let of_slab = self.entries.iter().rev().take_while(|e| e.slab == self.slab);
         let (count, bytes) =
@@ -226,12 +230,14 @@ mod tests {
         );
         assert_eq!(ready(&lane, 0), [3, 3]);
         lane.put(0, |out| out.extend([9; 4]));
-        lane.leave_out();
+        lane.leave_out(true);
         lane.put(0, |out| out.extend([9; 4]));
         assert_eq!(lane.close_slab(7), (7, true));
         assert_eq!(ready(&lane, 0), [3, 3]);
         assert_eq!(lane.drop_oldest(false).unwrap().samples, 10);
         lane.put(0, |out| out.extend([9; 4]));
         assert_eq!(lane.drop_oldest(false), None);
+        lane.leave_out(true);
+        assert_eq!(lane.close_slab(3), (0, false));
     }
 }

@@ -8,6 +8,8 @@ use libframe::clock::SECOND;
 use libframe::tool::Voice;
 use rustix::io::Errno;
 
+use crate::destination::Destination;
+
 /// A receiver that is away for less is not spoken of: it may be starting.
 const MOMENT: i64 = SECOND;
 
@@ -15,6 +17,8 @@ const MOMENT: i64 = SECOND;
 #[derive(Debug)]
 pub(crate) struct Peer {
     name: String,
+    /// Whether what cannot be sent waits for it.
+    waits: bool,
     /// Whether its absence ends the tool.
     required: bool,
     voice: Voice,
@@ -27,9 +31,19 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(name: String, required: bool) -> Peer {
-        let voice = Voice::default();
-        Peer { name, required, voice, away: None, told: false, in_a_row: 0, refused: 0 }
+    pub(crate) fn new(destination: &Destination, required: bool) -> Peer {
+        let (name, voice) = (destination.to_string(), Voice::default());
+        let waits = !destination.has_datagrams();
+        Peer {
+            name,
+            waits,
+            required,
+            voice,
+            away: None,
+            told: false,
+            in_a_row: 0,
+            refused: 0,
+        }
     }
 
     pub(crate) fn set_voice(&mut self, voice: Voice) {
@@ -50,7 +64,7 @@ impl Peer {
         match &mut self.away {
             Some((_, last, _)) => *last = now,
             None => {
-                let end = if self.is_absence(err) {
+                let end = if self.waits || self.is_absence(err) {
                     "trying on until somebody listens"
                 } else {
                     "what is sent now is lost"

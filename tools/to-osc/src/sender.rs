@@ -60,6 +60,8 @@ pub(crate) struct Sender {
     pub(crate) pace: f64,
     /// Nothing is tried before that.
     blocked: i64,
+    /// Since when the queue is full and nothing goes.
+    stuck: Option<i64>,
     /// The lane whose first message is written in part.
     amid: Option<Key>,
     /// What was written to a stream and may still be lost: where it ends, and its samples.
@@ -96,12 +98,13 @@ impl Sender {
             // A stream of bytes has no receiver's buffer that overflows.
             pace: if destination.has_datagrams() { pace } else { 0.0 },
             link,
-            peer: Peer::new(destination.to_string(), require),
+            peer: Peer::new(destination, require),
             lanes: BTreeMap::new(),
             waiting: 0,
             capacity: 4 << 20,
             overflow: Overflow::Block,
             blocked: i64::MIN,
+            stuck: None,
             amid: None,
             in_flight: VecDeque::new(),
             losses: Losses::default(),
@@ -231,6 +234,7 @@ impl Sender {
     fn take(&mut self, key: Key, messages: usize, now: i64) {
         let Some(lane) = self.lanes.get_mut(&key) else { return };
         let taken = lane.take(messages);
+        self.stuck = None;
         self.waiting -= taken.bytes as usize;
         let Taken { messages, bytes, samples } = taken;
         self.sent.messages += messages;
@@ -308,28 +312,25 @@ impl Sender {
     /// Makes room where more waits than may: by sending what is not due yet, then as the
     /// user wants it. `current` is the lane that is being filled.
     pub(crate) fn make_room(&mut self, current: Key) -> Result<()> {
-        let mut patience = self.clock.now().saturating_add(PATIENCE);
         loop {
-            let (now, before) = (self.clock.now(), self.sent.messages);
+            let now = self.clock.now();
             self.send_due(now, i64::MAX)?;
             if self.waiting <= self.capacity {
                 return Ok(());
             }
-            let given_up = now > patience && self.wants_end();
+            let since = *self.stuck.get_or_insert(now);
+            let given_up = now - since > PATIENCE && self.wants_end();
             match self.overflow {
                 Overflow::DropNewest => {
                     let lane = self.lanes.entry(current).or_default();
                     let was = lane.waiting();
-                    lane.leave_out();
+                    lane.leave_out(self.amid == Some(current));
                     self.waiting -= was - lane.waiting();
                     return Ok(());
                 }
                 Overflow::DropOldest => break,
                 _ if given_up => break,
                 _ => {}
-            }
-            if self.sent.messages > before {
-                patience = now.saturating_add(PATIENCE);
             }
             self.tell_gauge();
             self.peer.tick(now);
