@@ -11,10 +11,10 @@ const MILLISECOND: i64 = SECOND / 1000;
 pub(crate) enum Mode {
     /// Each sample as soon as possible; old ones are dropped if there is no time for all
     LowLatency,
-    /// Nothing is dropped; datagrams are spread over half of a block's time
+    /// Nothing is dropped; datagrams are spread over 40% of a block's time
     #[default]
     Balanced,
-    /// Few full datagrams, spread over most of a block's time, and a long queue
+    /// Few full datagrams, spread over 75% of a block's time, and a long queue
     HighThroughput,
 }
 
@@ -33,9 +33,9 @@ pub(crate) struct Preset {
 impl Mode {
     pub(crate) fn preset(self) -> Preset {
         let (batch_time, queue, overflow, pace) = match self {
-            Mode::LowLatency => (0, 1 << 20, Overflow::DropOldest, 0.25),
-            Mode::Balanced => (5 * MILLISECOND, 4 << 20, Overflow::Block, 0.5),
-            Mode::HighThroughput => (20 * MILLISECOND, 16 << 20, Overflow::Block, 0.9),
+            Mode::LowLatency => (0, 1 << 20, Overflow::DropOldest, 0.1),
+            Mode::Balanced => (5 * MILLISECOND, 4 << 20, Overflow::Block, 0.4),
+            Mode::HighThroughput => (20 * MILLISECOND, 16 << 20, Overflow::Block, 0.75),
         };
         Preset { batch_time, queue, overflow, pace }
     }

@@ -293,6 +293,51 @@ fn the_bytes_of_layouts_of_our_own_are_those_of_the_manual() {
 }
 
 #[test]
+fn messages_are_as_long_as_they_may_be_and_no_longer() {
+    for layout in [Layout::Batch, Layout::Chunk, Layout::Bundle, Layout::Blob] {
+        for (channels, limit) in
+            [1, 3, 50].into_iter().flat_map(|n| (400..900).map(move |m| (n, m)))
+        {
+            let manner = manner(layout, Values::Float, limit);
+            // As many as no message can hold, so that all but the last are full.
+            let sent = send(&manner, channels, &vec![1.0; 6000], 6000);
+            let longest = sent.messages.iter().map(Vec::len).max().unwrap();
+            assert!(longest <= limit, "{layout:?} {channels}: {longest} of {limit}");
+            // Equal parts are a little shorter than a full message would be.
+            let more = channels * 5 + 24 + limit / 8;
+            assert!(
+                longest + more > limit,
+                "{layout:?} {channels}: {longest} of {limit}"
+            );
+        }
+    }
+}
+
+#[test]
+fn numbers_of_samples_are_where_they_are_wanted() {
+    let args = |layout: Layout, sequence: bool| {
+        let mut manner = manner(layout, Values::Float, 8192);
+        manner.style.sequence = sequence;
+        let sent = send(&manner, 2, &[1., 2., 3., 4.], 1);
+        match decoder::decode_udp(sent.messages.last().unwrap()).unwrap().1 {
+            OscPacket::Message(message) => message.args,
+            OscPacket::Bundle(bundle) => match &bundle.content[0] {
+                OscPacket::Message(message) => message.args.clone(),
+                other => panic!("{other:?}"),
+            },
+        }
+    };
+    let one = OscType::Int(1);
+    let numbers = [3., 4.].map(OscType::Float).to_vec();
+    assert_eq!(args(Layout::Sample, true), [vec![one.clone()], numbers.clone()].concat());
+    assert_eq!(args(Layout::Sample, false), numbers);
+    assert_eq!(args(Layout::Batch, true)[..2], [one.clone(), OscType::Int(2)]);
+    assert_eq!(args(Layout::Individual, true), [one, OscType::Float(4.)]);
+    assert_eq!(args(Layout::Bundle, false).len(), 6);
+    assert_eq!(args(Layout::Blob, false).len(), 6);
+}
+
+#[test]
 fn messages_that_nan_is_left_out_of() {
     let nan = f32::NAN;
     let numbers = [1., 2., nan, 4., 5., 6., nan, nan];

@@ -40,6 +40,9 @@ pub(crate) trait Outlet {
 /// Numbers that wait at most, whatever the batch: beyond, memory would depend on what comes.
 const MOST_HELD: usize = 64 << 10;
 
+/// Channels that may have addresses of their own: as many as a description can name.
+const MOST_INDIVIDUALS: usize = 16384;
+
 /// A stream that is being sent.
 #[derive(Debug)]
 pub(crate) struct Track {
@@ -326,6 +329,12 @@ fn groups(
     let fits =
         |channels: usize| style.most_samples(&address, channels < width, channels, limit);
     let wanted = if individual { 1 } else { manner.group.unwrap_or(width).min(width) };
+    if individual && width > MOST_INDIVIDUALS {
+        return Err(format!(
+            "{}: too many channels for addresses of their own",
+            stream.name
+        ));
+    }
     if fits(1) == 0 {
         let name = &stream.name;
         return Err(format!(
