@@ -2,6 +2,7 @@
  *
  *     osc hear PORT                    counts datagrams and bytes until SIGTERM
  *     osc deaf PORT                    binds the port and reads nothing
+ *     osc calls PORT BYTES             datagrams a second: send, sendmmsg, UDP_SEGMENT
  *     osc liblo PORT CH SAMPLES SEC    sends as a program with liblo does; messages sent
  *
  * Each message of liblo's is built number by number and sent, as its users do. */
@@ -94,11 +95,52 @@ static int liblo(const char *port, int channels, int samples, double seconds)
     return 0;
 }
 
+/* The same datagrams in one call each, in one for many, and as one buffer. */
+static int calls(int port, int bytes)
+{
+    enum { N = 64, SECONDS = 1 };
+    static char room[65507];
+    int many = 65000 / bytes < N ? 65000 / bytes : N;
+    int s = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (connect(s, (struct sockaddr *)&a, sizeof a))
+        return 1;
+    struct mmsghdr all[N];
+    struct iovec parts[N];
+    memset(all, 0, sizeof all);
+    for (int i = 0; i < N; i++) {
+        parts[i] = (struct iovec){room, bytes};
+        all[i].msg_hdr.msg_iov = &parts[i];
+        all[i].msg_hdr.msg_iovlen = 1;
+    }
+    for (int way = 0; way < 3; way++) {
+        int each = way == 2 ? bytes : 0;
+        if (way == 2 && setsockopt(s, IPPROTO_UDP, 103, &each, sizeof each))
+            return 1;
+        long sent = 0;
+        double begun = now();
+        while (now() < begun + SECONDS) {
+            if (way == 0)
+                sent += send(s, room, bytes, 0) > 0;
+            else if (way == 1)
+                sent += sendmmsg(s, all, N, 0);
+            else
+                sent += send(s, room, many * bytes, 0) > 0 ? many : 0;
+        }
+        printf("%.0f ", sent / (now() - begun));
+    }
+    printf("\n");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     signal(SIGTERM, end);
     if (argc == 3)
         return hear(atoi(argv[2]), !strcmp(argv[1], "hear"));
+    if (argc == 4)
+        return calls(atoi(argv[2]), atoi(argv[3]));
     if (argc == 6)
         return liblo(argv[2], atoi(argv[3]), atoi(argv[4]), atof(argv[5]));
     return 2;

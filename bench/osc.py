@@ -120,6 +120,21 @@ def compare(folder, way, shape):
         )
 
 
+def compare_calls(size):
+    """What it is worth to give the kernel many datagrams at once."""
+    ear = Ear("hear")
+    command = [OSC, "calls", str(PORT), str(size)]
+    rounds = [subprocess.check_output(command, text=True).split() for _ in range(ROUNDS)]
+    ear.heard()
+    ways = zip(*rounds)
+    send, sendmmsg, segments = (statistics.median(map(float, way)) / 1e3 for way in ways)
+    print(
+        f"osc: datagrams of {size} B, thousands a second: send {send:.0f}, "
+        f"sendmmsg {sendmmsg:.0f}, UDP_SEGMENT {segments:.0f}",
+        flush=True,
+    )
+
+
 def in_real_time(channels, mode):
     """The share of 30 kHz that arrives, by a message for each sample."""
     seconds, rate = 2, 30_000
@@ -163,6 +178,8 @@ def at_scale(channels, layout, mode):
     )
 
 
+for size in (180, 1448, 8024):
+    compare_calls(size)
 with tempfile.TemporaryDirectory() as folder:
     for shape in SHAPES:
         for way in ("deaf", "hear"):

@@ -256,7 +256,7 @@ fn texts_are_strings_and_bytes_are_blobs_in_parts() {
     let mut input = begin(&stream);
     let picture: Vec<u8> = (0..20_001u32).map(|n| (n % 251) as u8).collect();
     sample(0, 0, &picture, &mut input);
-    let run = pipe(&format!("to-osc {} -v", port.name())).input(&input[..]).run();
+    let run = pipe(&format!("to-osc {}", port.name())).input(&input[..]).run();
     run.expect(&[3]).expect_stderr(0, "cam: streams of bytes are not sent; see --blobs");
     assert!(port.messages().is_empty());
     pipe(&format!("to-osc {} --blobs", port.name())).input(input).run().expect(&[3]);

@@ -279,7 +279,7 @@ impl ToOsc {
             self.said.push(media.name());
             let media = media.name();
             self.voice
-                .detail(&format!("{name}: streams of {media} are not sent; see --blobs"));
+                .tell(&format!("{name}: streams of {media} are not sent; see --blobs"));
         }
     }
 }
