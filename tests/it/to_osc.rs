@@ -319,6 +319,20 @@ fn what_cannot_be_carried_out_is_said_before_anything_is_sent() {
 }
 
 #[test]
+fn the_status_tells_what_went_out() {
+    let port = Port::open();
+    let line = "sim-src --rate 500 -n 400 | to-osc --status 50ms --status-format json";
+    let run = pipe(&format!("{line} {}", port.name())).run();
+    run.expect(&[0, 0]);
+    let last = run.stderrs[1].lines().last().unwrap();
+    let status: serde_json::Value = serde_json::from_str(last).unwrap();
+    let out = &status["out"];
+    assert!(out["samples"].as_u64() > Some(50), "{status}");
+    // A message of one channel is 24 bytes.
+    assert_eq!(out["bytes"].as_u64(), out["records"].as_u64().map(|n| n * 24));
+}
+
+#[test]
 fn a_plan_tells_the_queue_of_the_mode_and_what_is_not_there() {
     let run =
         pipe("sim-src ephys --plan | to-osc udp://127.0.0.1:9 --mode low-latency --plan")
