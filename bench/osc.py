@@ -2,11 +2,11 @@
 
     osc.py TOOLS OSC [ROUNDS]
 
-TOOLS is the folder of the tools, OSC is bench/osc.c compiled. First floats a second, with a
-receiver that reads and with one that does not; figures of to-osc are those of the whole
-process, with the reading and checking of its input, less what a tenth of the input takes, so
-that starting does not count. Then what arrives of 30 kHz in real time: a Python program that
-builds a message of each sample, and to-osc.
+TOOLS is the folder of the tools, OSC is bench/osc.c compiled. First floats a second, as fast
+as each can, with a receiver that reads and with one that does not; figures of to-osc are of
+the whole process, with the reading and checking of its input, less what a tenth of the input
+takes, so that starting does not count. Then what arrives of 30 kHz in real time: of a Python
+program that builds a message of each sample, and of to-osc.
 """
 
 import os
@@ -52,6 +52,7 @@ def record(path, channels, samples):
 
 
 def python_sends(channels, samples, seconds):
+    """Messages a second, and how many in all."""
     client = UDPClient("127.0.0.1", PORT)
     numbers = [float(n) for n in range(channels * samples)]
     address = "/data/sample" if samples == 1 else f"/data/batch/{samples}"
@@ -64,22 +65,29 @@ def python_sends(channels, samples, seconds):
             builder.add_arg(number, OscMessageBuilder.ARG_TYPE_FLOAT)
         client.send(builder.build())
         sent += 1
-    return sent / elapsed
+    return sent / elapsed, sent
 
 
 def liblo_sends(channels, samples, seconds):
     command = [OSC, "liblo", PORT, channels, samples, seconds]
     text = subprocess.check_output([str(word) for word in command], text=True)
     sent, elapsed = text.split()
-    return int(sent) / float(elapsed)
+    return int(sent) / float(elapsed), int(sent)
 
 
 def osc_takes(path, options):
-    command = [tool("to-osc"), f"udp://127.0.0.1:{PORT}", *options]
+    """Seconds, and messages."""
+    command = [tool("to-osc"), "-v", f"udp://127.0.0.1:{PORT}", *options]
     with open(path, "rb") as file:
         begun = time.perf_counter()
-        subprocess.run(command, stdin=file, check=True)
-        return time.perf_counter() - begun
+        run = subprocess.run(
+            command, stdin=file, check=True, stderr=subprocess.PIPE, text=True
+        )
+        return time.perf_counter() - begun, messages_of(run)
+
+
+def messages_of(run):
+    return int(run.stderr.split(" messages,")[0].split()[-1])
 
 
 def options(layout, samples):
@@ -97,25 +105,32 @@ def compare(folder, way, shape):
             record(path, channels, part)
         files.append((path, part))
     layouts = ["batch", "bundle", "blob"] if samples > 1 else ["sample"]
-    rates = {}
+    (long, most), (short, least) = files
+
+    def ours(layout):
+        time, sent = osc_takes(long, options(layout, samples))
+        less, few = osc_takes(short, options(layout, samples))
+        return (most - least) / samples / (time - less), sent + few
+
+    senders = {
+        "python-osc": lambda: python_sends(*shape, 0.5),
+        "liblo in C": lambda: liblo_sends(*shape, 0.5),
+        **{f"to-osc {layout}": lambda layout=layout: ours(layout) for layout in layouts},
+    }
+    rates, shares = {}, {}
     for _ in range(ROUNDS):
-        ear = Ear(way)
-        floats = channels * samples
-        rates.setdefault("python-osc", []).append(python_sends(*shape, 0.5) * floats)
-        rates.setdefault("liblo in C", []).append(liblo_sends(*shape, 0.5) * floats)
-        for layout in layouts:
-            (long, most), (short, least) = files
-            time = osc_takes(long, options(layout, samples))
-            time -= osc_takes(short, options(layout, samples))
-            rate = (most - least) * channels / time
-            rates.setdefault(f"to-osc {layout}", []).append(rate)
-        ear.heard()
+        for name, sends in senders.items():
+            ear = Ear(way)
+            rate, sent = sends()
+            rates.setdefault(name, []).append(rate * channels * samples)
+            shares.setdefault(name, []).append(ear.heard()[0] / sent)
     rates = {name: statistics.median(all) for name, all in rates.items()}
     for name, rate in rates.items():
+        share = f", {statistics.median(shares[name]):.0%} arrive" if way == "hear" else ""
         python, liblo = rate / rates["python-osc"], rate / rates["liblo in C"]
         print(
             f"osc: {way}, {channels} ch x {samples}, {name}: {rate / 1e6:.2f} M floats/s, "
-            f"{python:.1f} x python-osc, {liblo:.2f} x liblo",
+            f"{python:.1f} x python-osc, {liblo:.2f} x liblo{share}",
             flush=True,
         )
 
@@ -139,7 +154,7 @@ def in_real_time(channels, mode):
     """The share of 30 kHz that arrives, by a message for each sample."""
     seconds, rate = 2, 30_000
     ear = Ear("hear")
-    python = min(1.0, python_sends(channels, 1, seconds) / rate)
+    python = min(1.0, python_sends(channels, 1, seconds)[0] / rate)
     ear.heard()
     ear = Ear("hear")
     source = f"'{tool('sim-src')}' ephys:channels={channels} --rate {rate} -n {seconds * rate}"
@@ -169,7 +184,7 @@ def at_scale(channels, layout, mode):
     run = subprocess.run(
         ["bash", "-o", "pipefail", "-c", line], check=True, stderr=subprocess.PIPE, text=True
     )
-    sent = int(run.stderr.split(" messages,")[0].split()[-1])
+    sent = messages_of(run)
     datagrams, size = ear.heard()
     print(
         f"osc: {channels} ch at 30 kHz, {layout}, {mode}: {datagrams / sent:.2%} of "
