@@ -1,15 +1,16 @@
 //! What is done with one stream: which of its samples pass, and under which numbers.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use libframe::batch::{Builder, Sample, Samples};
 use libframe::clock::SECOND;
-use libframe::payload::{Gap, Payload as _};
+use libframe::payload::{Gap, Payload as _, Reason};
 use libframe::schema::Stream;
 use libframe::tool::{Output, Thinning};
 use libframe::wire::{Header, Kind, Record};
 
 use crate::controller::{Controller, Rule};
 use crate::pace::Pace;
+use crate::resample::{Grid, Method as Making, Resampler, Thinned, Wish};
 
 /// What is kept of a long batch is sent in several, so that memory does not depend on it.
 const MAX_BATCH: usize = 1 << 20;
@@ -27,6 +28,8 @@ pub(crate) enum Method {
     Rate(f64),
     /// By capture time, at a rate that depends on what waits.
     Adaptive(Rule),
+    /// By number, each for all samples that it stands for.
+    Resample(Wish),
 }
 
 /// What is done with one stream.
@@ -50,6 +53,8 @@ enum Choice {
     Every(Thinning),
     Rate(Pace),
     Adaptive(Pace, Controller),
+    Firsts(Grid),
+    Resample(Box<Resampler>),
 }
 
 impl Plan {

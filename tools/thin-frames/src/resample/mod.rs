@@ -1,0 +1,17 @@
+//! Fewer samples a second of a stream of numbers: each stands for all that were before.
+
+mod fir;
+mod grid;
+mod instants;
+mod kaiser;
+mod kernel;
+mod number;
+mod ratio;
+mod resampler;
+mod window;
+mod wish;
+
+pub(crate) use self::grid::Grid;
+pub(crate) use self::ratio::{Ratio, parse_rate};
+pub(crate) use self::resampler::Resampler;
+pub(crate) use self::wish::{Method, Partial, Shape, Target, Thinned, Wish};
