@@ -100,7 +100,8 @@ impl<T: Real> Fir<T> {
     /// Adds the samples that are held to all outputs that need them.
     fn add(&mut self) {
         let held = std::mem::take(&mut self.held);
-        let (first, end) = (i128::from(self.first), i128::from(self.first) + held as i128);
+        let (first, end) =
+            (i128::from(self.first), i128::from(self.first) + held as i128);
         while self.begin < end {
             self.open();
         }
@@ -144,7 +145,7 @@ impl<T: Real> Kernel for Fir<T> {
         self.begin = self.grid.begin(next);
     }
 
-    fn push(&mut self, seq: u64, sample: &[u8]) {
+    fn push(&mut self, seq: u64, sample: &[u8], absent: &[u32]) {
         if self.held > 0 && seq != self.first + self.held as u64 {
             self.add();
         }
@@ -152,7 +153,7 @@ impl<T: Real> Kernel for Fir<T> {
             self.first = seq;
         }
         let row = &mut self.rows[self.held * self.width..][..self.width];
-        T::read(self.dtype, sample, row);
+        T::read_present(self.dtype, sample, absent, row);
         self.held += 1;
         if self.held == ROWS {
             self.add();

@@ -4,6 +4,8 @@
 //! first sample of the session on, and not from where somebody joined. So two runs of the
 //! same samples agree, and nothing drifts however odd the ratio is. All of it is integers.
 
+use libframe::payload::Gap;
+
 use super::ratio::Ratio;
 
 /// For each output the run of input samples that it needs: from `before` ahead of k·M/L until
@@ -68,6 +70,24 @@ impl Grid {
     pub(crate) fn touched(&self, first: u64, next: u64) -> std::ops::Range<u64> {
         let begin = self.first_past(first);
         begin..self.first_from(next).max(begin)
+    }
+
+    /// Whether an output needs this sample first.
+    pub(crate) fn has_first(&self, seq: u64) -> bool {
+        self.begin(self.first_from(seq)) == i128::from(seq)
+    }
+
+    /// Which outputs are missing, wholly or in part, where these samples are; `None` if that
+    /// is none.
+    pub(crate) fn gap(&self, gap: Gap) -> Option<Gap> {
+        let missing = |count| {
+            let outputs = self.touched(gap.first, gap.first.saturating_add(count));
+            outputs.end - outputs.start
+        };
+        let first = self.first_past(gap.first);
+        let (count, partial) = (gap.count.map(missing), gap.partial.map(missing));
+        let nothing = count.or(partial) == Some(0);
+        (!nothing).then_some(Gap { first, count, partial, ..gap })
     }
 
     /// The most outputs that need one input sample.

@@ -69,10 +69,11 @@ impl Instants {
             self.open.push_back(Instant { end, time, device, weight, times, devices });
             self.begin = self.grid.begin(k + 1);
         }
-        for (k, instant) in (self.next..).zip(&mut self.open).rev() {
+        for (n, instant) in self.open.iter_mut().enumerate().rev() {
             if instant.end <= here {
                 break;
             }
+            let k = self.next + n as u64;
             let weight = if self.between { self.grid.nearness(k, seq) } else { 1 };
             instant.add(time, device, weight, self.spare);
         }

@@ -12,6 +12,6 @@ mod window;
 mod wish;
 
 pub(crate) use self::grid::Grid;
-pub(crate) use self::ratio::{Ratio, parse_rate};
+pub(crate) use self::ratio::parse_rate;
 pub(crate) use self::resampler::Resampler;
-pub(crate) use self::wish::{Method, Partial, Shape, Target, Thinned, Wish};
+pub(crate) use self::wish::{MAX_MEMORY, Method, Partial, Shape, Target, Thinned, Wish};

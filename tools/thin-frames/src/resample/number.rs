@@ -7,6 +7,19 @@ pub(crate) trait Number: Copy + PartialOrd + std::fmt::Debug + 'static {
     /// Where sums and extremes begin.
     const ZERO: Self;
 
+    /// What stands for a number that is missing.
+    const ABSENT: Self;
+
+    /// Reads the numbers of a sample, of which some are missing.
+    fn read_present(dtype: Dtype, bytes: &[u8], absent: &[u32], out: &mut [Self]) {
+        Self::read(dtype, bytes, out);
+        for place in absent {
+            if let Some(number) = out.get_mut(*place as usize) {
+                *number = Self::ABSENT;
+            }
+        }
+    }
+
     /// Reads the numbers of a sample.
     fn read(dtype: Dtype, bytes: &[u8], out: &mut [Self]);
 
@@ -18,9 +31,10 @@ pub(crate) trait Number: Copy + PartialOrd + std::fmt::Debug + 'static {
 }
 
 macro_rules! number {
-    ($($type:ty),*) => { $(
+    ($($type:ty = $absent:expr),*) => { $(
         impl Number for $type {
             const ZERO: $type = 0 as $type;
+            const ABSENT: $type = $absent;
 
             fn read(dtype: Dtype, bytes: &[u8], out: &mut [$type]) {
                 match dtype {
@@ -63,7 +77,7 @@ macro_rules! number {
     )* };
 }
 
-number!(f32, f64, i64, u64);
+number!(f32 = f32::NAN, f64 = f64::NAN, i64 = 0, u64 = 0);
 
 fn read<const N: usize, T>(bytes: &[u8], out: &mut [T], number: impl Fn([u8; N]) -> T) {
     for (to, from) in out.iter_mut().zip(bytes.as_chunks::<N>().0) {

@@ -128,7 +128,10 @@ mod tests {
         assert_eq!(of(44_100.0, 8000.0), Some((80, 441)));
         assert_eq!(of(217.0, 30.0), Some((30, 217)));
         assert_eq!(of(29_999.7, 1000.0), Some((10_000, 299_997)));
-        assert_eq!(of(30_000.0, 1000.0 * std::f64::consts::SQRT_2), None);
+        let odd = 1000.0 * std::f64::consts::SQRT_2;
+        let made = Ratio::of(30_000.0, odd).unwrap().rate(30_000.0);
+        assert!((made / odd - 1.0).abs() < 1e-12);
+        assert_eq!(of(f64::INFINITY, 1.0).or(of(f64::NAN, 1.0)), None);
         assert_eq!(Ratio::new(20, 30), Ratio::new(2, 3));
         assert_eq!(Ratio::every(30).rate(30_000.0), 1000.0);
         assert_eq!(Ratio::new(147, 200).to_string(), "200/147");

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use anyhow::Result;
 use libframe::batch::{Builder, Sample, Samples};
-use libframe::payload::{Gap, Payload as _};
+use libframe::payload::{Gap, Payload as _, Reason};
 use libframe::schema::{Dtype, Stream};
 use libframe::tool::Output;
 use libframe::wire::{Header, Kind, Record};
@@ -26,6 +26,11 @@ use super::wish::{Method, Partial, Wish, are_alike};
 /// What comes out of a long batch is sent in several, so that memory does not depend on it.
 const MAX_BATCH: usize = 1 << 20;
 
+/// Partial gaps of samples that have not come.
+const MAX_ABSENT: usize = 64;
+/// Why outputs are missing where nothing was lost.
+const CHANGED: &str = "the description changed among the samples that these stand for";
+
 /// A stream on its way to fewer samples.
 ///
 /// What is made at once is a turn: one output, or two.
@@ -33,6 +38,7 @@ const MAX_BATCH: usize = 1 << 20;
 pub(crate) struct Resampler {
     wish: Wish,
     ratio: Ratio,
+    memory: usize,
     input: Stream,
     kernel: Box<dyn Kernel + Send>,
     instants: Instants,
@@ -51,6 +57,10 @@ pub(crate) struct Resampler {
     missing: Option<(Range<u64>, Gap)>,
     /// Why samples were missing that an output may still need.
     cause: Option<Gap>,
+    /// Samples that come without some of their numbers, and until which output that was told
+    /// of which channels.
+    absent: Vec<(Range<u64>, Vec<u32>)>,
+    told: Option<(u64, Vec<u32>)>,
     /// Of the last samples, or of a gap since; outputs go out as samples came in.
     header: Header,
     /// Samples of a turn, and outputs that are not sent.
@@ -65,7 +75,8 @@ impl Resampler {
         ratio: Ratio,
         input: &Stream,
         header: &Header,
-    ) -> Resampler {
+    ) -> Result<Resampler> {
+        let memory = wish.memory(input, ratio)?;
         let windows = Grid::windows(ratio);
         let pairs = Grid::windows(ratio.in_pairs());
         let (grid, stands, each) = match wish.method {
@@ -81,9 +92,10 @@ impl Resampler {
             Method::Filter => Instants::of_centres(stands, bits),
             _ => Instants::of_windows(windows, bits),
         };
-        Resampler {
+        Ok(Resampler {
             wish,
             ratio,
+            memory,
             input: input.clone(),
             kernel: kernel(wish, ratio, input),
             instants,
@@ -96,10 +108,17 @@ impl Resampler {
             position: None,
             missing: None,
             cause: None,
+            absent: Vec::new(),
+            told: None,
             header: Header { kind: Kind::DATA, ..*header },
             turn: Vec::new(),
             builder: Builder::new(true),
-        }
+        })
+    }
+
+    /// Bytes that it takes.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
     }
 
     /// Whether a stream of this description can go on as this one.
@@ -109,16 +128,16 @@ impl Resampler {
 
     /// Begins anew where another one was, whose numbers go on. What both would have needed
     /// samples of two kinds for is missing.
-    pub(crate) fn take_over(&mut self, before: Resampler, cause: Gap) {
+    pub(crate) fn take_over(&mut self, before: &Resampler, stage: &str) {
         let Some(position) = before.position else { return };
-        self.missing = before.missing;
         let cut = before.number_of(before.stands.first_from(position));
         let own = self.stands.first_from(position) * self.each;
         self.offset = cut.wrapping_sub(own);
         self.start(position);
         let (from, until) = (before.number_of(before.next), self.number_of(self.next));
         if from < until {
-            self.miss(from..until, &cause);
+            let (reason, stage, detail) = (Reason::Device, stage.into(), CHANGED.into());
+            self.miss(from..until, &Gap { reason, stage, detail, ..Gap::default() });
         }
     }
 
@@ -148,7 +167,10 @@ impl Resampler {
                 continue;
             }
             if i128::from(sample.seq) >= self.needs.start {
-                self.kernel.push(sample.seq, sample.bytes);
+                let absent = self.absent.iter();
+                let mut here = absent.filter(|(range, _)| range.contains(&sample.seq));
+                let absent = here.next_back().map_or(&[][..], |(_, places)| places);
+                self.kernel.push(sample.seq, sample.bytes, absent);
             }
             self.instants.push(sample.seq, sample.time, sample.device_time);
             self.position = Some(sample.seq.saturating_add(1));
@@ -171,6 +193,9 @@ impl Resampler {
             Some(position) => position,
             None => self.start(gap.first),
         };
+        if let Some(samples) = gap.partial {
+            return self.partial_gap(gap, samples, out);
+        }
         if gap.count.is_some() && gap.next() <= position {
             return self.tell_again(gap, out);
         }
@@ -178,13 +203,53 @@ impl Resampler {
         self.skip(position, gap, out)?;
         self.tell(out)?;
         // Told without a number, if no whole output is missing, or nobody knows how many.
-        let used = self.wish.partial == Partial::Use && self.number_of(self.next) == first;
+        let used =
+            self.wish.partial == Partial::Use && self.number_of(self.next) == first;
         if gap.count.is_none() || used {
             let (first, detail) = (self.number_of(self.next), before_thinning(gap));
             let gap = Gap { first, count: None, detail, ..gap.clone() };
             return self.send_gap(&gap, out);
         }
         Ok(())
+    }
+
+    /// Takes note of channels that are missing in samples to come, and tells in which outputs
+    /// they are.
+    fn partial_gap(
+        &mut self,
+        gap: &Gap,
+        samples: u64,
+        out: &mut impl Output,
+    ) -> Result<()> {
+        let end = gap.first.saturating_add(samples);
+        let position = self.position.unwrap_or(gap.first);
+        self.absent.retain(|(range, _)| range.end > position);
+        if self.absent.len() < MAX_ABSENT {
+            self.absent.push((gap.first..end, self.places(&gap.channels)));
+        }
+        let turns = self.grid.touched(gap.first, end);
+        // One after the other would tell of the outputs between them twice.
+        let told = match &self.told {
+            Some((until, channels)) if *channels == gap.channels => *until,
+            _ => 0,
+        };
+        let from = self.number_of(turns.start.max(self.next)).max(told);
+        let until = self.number_of(turns.end);
+        if from >= until {
+            return Ok(());
+        }
+        self.told = Some((until, gap.channels.clone()));
+        self.tell(out)?;
+        let partial = Some(until - from);
+        self.send_gap(&Gap { first: from, partial, ..gap.clone() }, out)
+    }
+
+    /// Where the numbers of these channels are in a sample.
+    fn places(&self, channels: &[u32]) -> Vec<u32> {
+        let each = self.input.shape.last().copied().unwrap_or(1).max(1);
+        let width = u32::try_from(self.input.width()).unwrap_or(u32::MAX);
+        let of_row = |row: u32| channels.iter().map(move |channel| row * each + channel);
+        (0..width / each).flat_map(of_row).collect()
     }
 
     /// Sends what can be made of what has come, and what is missing of it.
@@ -230,12 +295,7 @@ impl Resampler {
     }
 
     /// Goes over what is missing.
-    fn skip(
-        &mut self,
-        from: u64,
-        gap: &Gap,
-        out: &mut impl Output,
-    ) -> Result<()> {
+    fn skip(&mut self, from: u64, gap: &Gap, out: &mut impl Output) -> Result<()> {
         let until = gap.next().max(from);
         let next = match self.wish.partial {
             Partial::Drop => self.grid.first_from(until),
@@ -287,11 +347,7 @@ impl Resampler {
         Ok(())
     }
 
-    fn send(
-        &mut self,
-        sample: &Sample<'_>,
-        out: &mut impl Output,
-    ) -> Result<()> {
+    fn send(&mut self, sample: &Sample<'_>, out: &mut impl Output) -> Result<()> {
         if self.header.kind == Kind::DATA {
             return out.send_sample(&self.header, sample);
         }
@@ -328,11 +384,7 @@ impl Resampler {
     }
 
     /// A gap that was known: somebody says more of it.
-    fn tell_again(
-        &self,
-        gap: &Gap,
-        out: &mut impl Output,
-    ) -> Result<()> {
+    fn tell_again(&self, gap: &Gap, out: &mut impl Output) -> Result<()> {
         let turns = match self.wish.partial {
             Partial::Drop => self.grid.touched(gap.first, gap.next()),
             Partial::Use => return Ok(()),

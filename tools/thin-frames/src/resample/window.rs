@@ -29,8 +29,8 @@ impl<T: Number> Kernel for Mean<T> {
         self.count = 0;
     }
 
-    fn push(&mut self, _seq: u64, sample: &[u8]) {
-        T::read(self.dtype, sample, &mut self.row);
+    fn push(&mut self, _seq: u64, sample: &[u8], absent: &[u32]) {
+        T::read_present(self.dtype, sample, absent, &mut self.row);
         let numbers = self.sums.iter_mut().zip(&self.row);
         match self.squares {
             false => numbers.for_each(|(sum, x)| *sum += x.to_f64()),
@@ -77,8 +77,8 @@ impl<T: Number> Kernel for Extremes<T> {
         self.count = 0;
     }
 
-    fn push(&mut self, _seq: u64, sample: &[u8]) {
-        T::read(self.dtype, sample, &mut self.row);
+    fn push(&mut self, _seq: u64, sample: &[u8], absent: &[u32]) {
+        T::read_present(self.dtype, sample, absent, &mut self.row);
         if self.count == 0 {
             self.first.copy_from_slice(&self.row);
             self.second.copy_from_slice(&self.row);
@@ -124,7 +124,7 @@ mod tests {
 
     fn made(kernel: &mut impl Kernel, values: &[f32]) -> Vec<f32> {
         for (seq, value) in (0..).zip(values) {
-            kernel.push(seq, &value.to_le_bytes());
+            kernel.push(seq, &value.to_le_bytes(), &[]);
         }
         let mut out = Vec::new();
         assert!(kernel.finish(&mut out));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::ValueEnum;
 use libframe::schema::{Dtype, Media, Stream};
 use libframe::tool::Usage;
@@ -12,8 +12,8 @@ pub(crate) use super::kaiser::Shape;
 use super::number::of_means;
 use super::ratio::Ratio;
 
-/// What all filters may take together; a stage that only thins must stay small.
-const MAX_MEMORY: usize = 8 << 20;
+/// What all streams may take together; a stage that only thins must stay small.
+pub(crate) const MAX_MEMORY: usize = 8 << 20;
 
 /// What is made of the samples that one stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -79,9 +79,7 @@ impl Wish {
                 Ok(Thinned::By(ratio, Box::new(self.describe(stream, ratio))))
             }
             Ok(None) => Ok(Thinned::Whole("it has no more samples than that".into())),
-            Err(why) if named => {
-                Err(Usage(format!("{}: {why}", stream.name)).into())
-            }
+            Err(why) if named => Err(Usage(format!("{}: {why}", stream.name)).into()),
             Err(why) => Ok(Thinned::Whole(why)),
         }
     }
@@ -93,14 +91,17 @@ impl Wish {
             (Target::Factor(n), _) => return Ok(Some(Ratio::every(n))),
             (Target::Rate(to), Some(rate)) => (to, rate),
             (Target::Rate(_), None) => {
-                return Err("has no rate that --to could be a share of; say --factor".into());
+                return Err(
+                    "has no rate that --to could be a share of; say --factor".into()
+                );
             }
         };
         if rate <= to {
             return Ok(None);
         }
-        Ratio::of(rate, to).map(Some).ok_or_else(|| {
-            format!("{rate} Hz to {to} Hz is no ratio of whole numbers; {}", near(rate, to))
+        let ratio = Ratio::of(rate, to).map(Some);
+        ratio.ok_or_else(|| {
+            format!("has a rate of {rate} Hz, which has no share of {to} Hz")
         })
     }
 
@@ -172,8 +173,9 @@ impl Wish {
             match rate.map(|rate| ratio.rate(rate) / 2.0) {
                 Some(nyquist) => {
                     let pass = pass * nyquist;
-                    words +=
-                        &format!(", passes to {pass} Hz, {stop} dB down from {nyquist} Hz");
+                    words += &format!(
+                        ", passes to {pass} Hz, {stop} dB down from {nyquist} Hz"
+                    );
                 }
                 None => words += &format!(", {stop} dB down"),
             }
@@ -185,9 +187,8 @@ impl Wish {
         words
     }
 
-    /// Bytes that this takes for a stream; an error if that is too much beside what others
-    /// take already.
-    pub(crate) fn memory(&self, stream: &Stream, ratio: Ratio, taken: usize) -> Result<usize> {
+    /// Bytes that this takes for a stream; an error if that is too much.
+    pub(crate) fn memory(&self, stream: &Stream, ratio: Ratio) -> Result<usize> {
         let Some(dtype) = stream.dtype else { return Ok(0) };
         let width = stream.width();
         let need = match self.method {
@@ -195,14 +196,22 @@ impl Wish {
             Method::Filter => fir::memory(self.shape, ratio, dtype, width),
             Method::Average | Method::Minmax | Method::Rms => width.saturating_mul(24),
         };
-        if need.saturating_add(taken) > MAX_MEMORY {
+        if need > MAX_MEMORY {
             let (name, most) = (&stream.name, MAX_MEMORY >> 20);
-            let what = format!("{name}: {width} numbers in a sample, one of {ratio}");
-            let hint = match self.method {
-                Method::Filter => "thin in two stages, or say --method average",
-                _ => "say --method decimate",
+            let what = format!(
+                "{name}: {} of {width} numbers by {ratio} takes more than {most} MiB",
+                self.name()
+            );
+            let hint = match (self.method, self.target, stream.rate) {
+                (Method::Filter, Target::Rate(to), Some(rate)) if ratio.l() > 1 => {
+                    near(rate, to)
+                }
+                (Method::Filter, ..) => {
+                    "thin in two stages, or say --method average".into()
+                }
+                _ => "say --method decimate".into(),
             };
-            bail!("{what}: {} takes more than {most} MiB of memory; {hint}", self.name());
+            return Err(Usage(format!("{what}; {hint}")).into());
         }
         Ok(need)
     }
@@ -211,8 +220,9 @@ impl Wish {
 /// Which rates would do instead.
 fn near(rate: f64, to: f64) -> String {
     let below = (rate / to).ceil();
-    let (slower, faster) = (rate / below, rate / (below - 1.0));
-    format!("near are {slower} Hz (--factor {below}) and {faster} Hz")
+    let above = below - 1.0;
+    let (slower, faster) = (rate / below, rate / above);
+    format!("near are {slower} Hz (--factor {below}) and {faster} Hz (--factor {above})")
 }
 
 /// Whether samples of two descriptions can be summed up together. What is noted beside them
@@ -267,13 +277,18 @@ mod tests {
             (Method::Filter, stream(None), "--factor"),
             (Method::Average, several.clone(), "calibrate-frames"),
             (Method::Rms, text.clone(), "decimate"),
-            (Method::Filter, stream(Some(2.0f64.sqrt() * 100.0)), "(--factor 5)"),
+            (Method::Filter, stream(Some(f64::INFINITY)), "has no share"),
         ] {
             let wish = wish(Target::Rate(30.0), method);
             assert!(matches!(wish.apply(&stream, false), Ok(Thinned::Whole(_))));
             let told = wish.apply(&stream, true).unwrap_err().to_string();
             assert!(told.contains(why), "{told}");
         }
+        let odd = wish(Target::Rate(30.0), Method::Filter);
+        let stream = stream(Some(2.0f64.sqrt() * 100.0));
+        let Ok(Thinned::By(ratio, _)) = odd.apply(&stream, true) else { panic!() };
+        let told = odd.memory(&stream, ratio).unwrap_err().to_string();
+        assert!(told.contains("(--factor 5) and 35.355"), "{told}");
         for stream in [several, text] {
             let wish = wish(Target::Rate(30.0), Method::Decimate);
             assert!(matches!(wish.apply(&stream, true), Ok(Thinned::By(..))));
