@@ -90,6 +90,12 @@ impl Account {
         self.lost = self.lost.saturating_add(samples);
     }
 
+    /// Adds what came, and what the tool could not pass on and has told in GAPs.
+    pub fn add_own(&mut self, stream: &str, loss: &Loss) {
+        self.add_dropped(loss.samples);
+        self.add_loss(stream.into(), loss.clone());
+    }
+
     pub(super) fn add_damage(&mut self, damage: &Damage) {
         if damage.cause == Cause::Late {
             self.late_bytes += damage.bytes;

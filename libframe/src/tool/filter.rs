@@ -110,6 +110,9 @@ pub trait Filter: Sized {
         Ok(())
     }
 
+    /// Adds what the tool itself lost of what came, and has told in GAPs.
+    fn losses(&self, _account: &mut Account) {}
+
     /// Called once, when the input is over and stdout is flushed.
     fn close(&mut self, _account: &Account) -> Result<()> {
         Ok(())
@@ -186,7 +189,11 @@ fn run<F: Filter>(
     let result = input.run(&mut stage, account);
     let lost = stage.out.lost();
     match result.and_then(|()| stage.out.close()) {
-        Ok(None) => Ok(stage.filter),
+        Ok(None) => {
+            stage.filter.losses(account);
+            Ok(stage.filter)
+        }
+        // That has the tool's own losses in it, since it has their GAPs.
         Ok(Some(written)) => {
             account.replace_samples(written);
             Ok(stage.filter)

@@ -67,6 +67,7 @@ mod stream_time;
 mod thinning;
 mod time_range;
 mod tournament;
+mod undescribed;
 mod voice;
 
 pub use self::account::Account;
@@ -98,4 +99,5 @@ pub use self::status::{PartStatus, Parts, TERMINAL_TAKEN};
 pub use self::stream_time::StreamTime;
 pub use self::thinning::Thinning;
 pub use self::time_range::{Instant, TimeRange};
+pub use self::undescribed::Undescribed;
 pub use self::voice::Voice;

@@ -12,7 +12,7 @@ use super::account::Account;
 use crate::decoder::{Cause, Damage};
 use crate::ledger::Loss;
 use crate::payload::{Gap, Payload as _, Reason};
-use crate::wire::{Kind, Record};
+use crate::wire::{Header, Kind, Record};
 
 /// Gaps of a stream that are told apart.
 const MAX_GAPS: usize = 64;
@@ -25,7 +25,7 @@ pub struct Undescribed {
     announced: BTreeSet<u32>,
     /// Something was, or may have been, damaged.
     damaged: bool,
-    streams: BTreeMap<(u32, u16), Vec<Gap>>,
+    streams: BTreeMap<(u32, u16), Vec<(Header, Gap)>>,
     losses: Vec<(String, Loss)>,
 }
 
@@ -69,19 +69,30 @@ impl Undescribed {
         let gaps = self.streams.entry((header.session, header.stream)).or_default();
         let full = gaps.len() >= MAX_GAPS;
         match gaps.last_mut() {
-            Some(last) if full || (last.next() == gap.first && alike(last, &gap)) => {
+            Some((place, last))
+                if full || (last.next() == gap.first && alike(last, &gap)) =>
+            {
                 let next = gap.next().max(last.next());
-                last.count = Some(next - last.first);
-                last.to = gap.to;
+                (last.count, last.to) = (Some(next - last.first), gap.to);
+                (place.seq, place.time) = (next, header.time);
             }
-            _ => gaps.push(gap),
+            _ => {
+                let (kind, flags, seq) = (Kind::GAP, 0, gap.next());
+                gaps.push((Header { kind, flags, seq, ..header }, gap));
+            }
         }
     }
 
-    /// What was left out of a stream that is described now, as gaps in the numbers that came.
-    pub fn described(&mut self, session: u32, stream: u16, name: &str) -> Vec<Gap> {
+    /// What was left out of a stream that is described now, as gaps in the numbers that came,
+    /// and the headers for those.
+    pub fn described(
+        &mut self,
+        session: u32,
+        stream: u16,
+        name: &str,
+    ) -> Vec<(Header, Gap)> {
         let gaps = self.streams.remove(&(session, stream)).unwrap_or_default();
-        for gap in gaps.iter().filter(|gap| gap.stage == self.stage) {
+        for (_, gap) in gaps.iter().filter(|(_, gap)| gap.stage == self.stage) {
             let (stage, reason) = (gap.stage.clone(), gap.reason);
             let samples = gap.count.unwrap_or(0);
             let loss = Loss { stage, reason, samples, places: 1, ..Loss::default() };
@@ -90,14 +101,19 @@ impl Undescribed {
         gaps
     }
 
+    /// A stream is described now, and nobody wants it.
+    pub fn forget(&mut self, session: u32, stream: u16) {
+        self.streams.remove(&(session, stream));
+    }
+
     /// What was left out of streams of a session that ends, and were never described.
-    pub fn end(&mut self, session: u32) -> Vec<(u16, Gap)> {
+    pub fn end(&mut self, session: u32) -> Vec<(Header, Gap)> {
         self.announced.remove(&session);
-        let streams: Vec<_> = self.streams.keys().filter(|key| key.0 == session).collect();
+        let streams: Vec<_> =
+            self.streams.keys().filter(|key| key.0 == session).collect();
         let streams: Vec<u16> = streams.into_iter().map(|key| key.1).collect();
         let gaps = streams.into_iter().flat_map(|stream| {
-            let gaps = self.described(session, stream, &format!("stream {stream}"));
-            gaps.into_iter().map(move |gap| (stream, gap))
+            self.described(session, stream, &format!("stream {stream}"))
         });
         gaps.collect()
     }
@@ -118,7 +134,6 @@ fn alike(one: &Gap, other: &Gap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Header;
 
     fn data(undescribed: &mut Undescribed, stream: u16, seq: u64) {
         let (kind, session) = (Kind::DATA, 7);
@@ -141,8 +156,9 @@ mod tests {
         [3, 4, 5, 9].into_iter().for_each(|seq| data(&mut undescribed, 1, seq));
         data(&mut undescribed, 2, 0);
         let gaps = undescribed.described(7, 1, "a");
-        let runs: Vec<_> = gaps.iter().map(|gap| (gap.first, gap.count)).collect();
-        assert_eq!(runs, [(3, Some(3)), (9, Some(1))]);
+        let run = |(place, gap): &(Header, Gap)| (gap.first, gap.count, place.seq);
+        let runs: Vec<_> = gaps.iter().map(run).collect();
+        assert_eq!(runs, [(3, Some(3), 6), (9, Some(1), 10)]);
         assert_eq!(undescribed.described(7, 1, "a"), []);
         assert_eq!(undescribed.end(7).len(), 1);
         let mut account = Account::default();

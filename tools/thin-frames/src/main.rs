@@ -14,10 +14,12 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use libframe::catalog::Catalog;
-use libframe::payload::{Event, Payload as _, Value};
+use libframe::decoder::Damage;
+use libframe::ledger::Loss;
+use libframe::payload::{Event, Payload as _, Session, Value};
 use libframe::tool::{
-    self, Backlog, Ended, Filter, Flow, Output, Patterns, Plan as Planned, Queue, Room,
-    Voice,
+    self, Account, Backlog, Ended, Filter, Flow, Output, Patterns, Plan as Planned,
+    Queue, Room, Undescribed, Voice,
 };
 use libframe::wire::{Header, Kind, Record};
 
@@ -34,6 +36,9 @@ struct Thin {
     newest: bool,
     plans: BTreeMap<(u32, u16), Plan>,
     voice: Voice,
+    undescribed: Undescribed,
+    /// What could not be passed on, although it came.
+    losses: Vec<(String, Loss)>,
     slots: Option<Arc<Newest>>,
     downstream: Option<Arc<Downstream>>,
 }
@@ -78,6 +83,8 @@ impl Filter for Thin {
             newest: args.newest,
             plans: BTreeMap::new(),
             voice: Voice::default(),
+            undescribed: Undescribed::default(),
+            losses: Vec::new(),
             slots: None,
             downstream: None,
         })
@@ -98,7 +105,17 @@ impl Filter for Thin {
     }
 
     fn voice(&mut self, voice: Voice) {
+        self.undescribed = Undescribed::new(voice.name());
         self.voice = voice;
+    }
+
+    fn session(&mut self, tag: u32, _session: &Session) {
+        self.undescribed.session(tag);
+    }
+
+    fn damage(&mut self, damage: &Damage) -> Result<()> {
+        self.undescribed.damage(damage);
+        Ok(())
     }
 
     fn record(
@@ -117,7 +134,11 @@ impl Filter for Thin {
         }
         let Some(plan) = self.plans.get_mut(&key) else {
             // Nothing is known of it yet: whether it is to be thinned, and how.
-            return if header.kind.has_samples() { Ok(()) } else { out.send(record) };
+            if header.kind.has_samples() || header.kind == Kind::GAP {
+                self.undescribed.take(&record);
+                return Ok(());
+            }
+            return out.send(record.with_header(Header { seq: 0, ..header }));
         };
         match header.kind {
             _ if plan.is_whole() => out.send(record),
@@ -142,9 +163,22 @@ impl Filter for Thin {
 
     fn end(&mut self, ended: &Ended<'_>, out: &mut impl Output) -> Result<()> {
         let plans = self.plans.iter_mut().filter(|(key, _)| key.0 == ended.session);
-        plans.map(|(_, plan)| plan).try_for_each(|plan| plan.end(out))?;
+        for (_, plan) in plans {
+            plan.end(out)?;
+            self.losses.extend(plan.loss(self.voice.name()));
+        }
+        for (header, gap) in self.undescribed.end(ended.session) {
+            out.send(Record::new(header, &gap.to_bytes()))?;
+        }
         self.plans.retain(|key, _| key.0 != ended.session);
         Ok(())
+    }
+
+    fn losses(&self, account: &mut Account) {
+        self.undescribed.tell(account);
+        for (stream, loss) in &self.losses {
+            account.add_own(stream, loss);
+        }
     }
 }
 
@@ -165,12 +199,16 @@ impl Thin {
         let mut before = self.plans.remove(&key);
         if let Some(plan) = &mut before {
             plan.end(out)?;
+            self.losses.extend(plan.loss(self.voice.name()));
         }
         let (newest, stage) = (self.newest && chosen, self.voice.name());
         let order = Order { method, newest, named, stage };
-        let plan = Plan::new(&order, record, stream, before)?;
+        let mut plan = Plan::new(&order, record, stream, before)?;
         if let Some(why) = plan.why_whole() {
             self.voice.detail(&format!("{} passes as it is: {why}", plan.name()));
+        }
+        for (header, gap) in self.undescribed.described(key.0, key.1, plan.name()) {
+            plan.gap(&Record::new(header, &gap.to_bytes()), self.newest, out)?;
         }
         self.plans.insert(key, plan);
         let memory: usize = self.plans.values().map(Plan::memory).sum();

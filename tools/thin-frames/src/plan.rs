@@ -3,7 +3,8 @@
 use anyhow::{Result, bail};
 use libframe::batch::{Builder, Sample, Samples};
 use libframe::clock::SECOND;
-use libframe::payload::{Gap, Payload as _};
+use libframe::ledger::Loss;
+use libframe::payload::{Gap, Payload as _, Reason};
 use libframe::schema::Stream;
 use libframe::tool::{Output, Thinning};
 use libframe::wire::{Header, Kind, Record};
@@ -146,6 +147,17 @@ impl Plan {
         }
     }
 
+    /// What came and could not be passed on, and whose that is.
+    pub(crate) fn loss(&self, stage: &str) -> Option<(String, Loss)> {
+        let Choice::Resample(resampler) = &self.choice else { return None };
+        let (late, changed) = resampler.losses();
+        let samples = late + changed;
+        let reason = if changed > 0 { Reason::Device } else { Reason::Upstream };
+        let (stage, name) = (stage.into(), self.name.clone());
+        let loss = Loss { stage, reason, samples, places: 1, ..Loss::default() };
+        (samples > 0).then_some((name, loss))
+    }
+
     /// Sends what is still to come of the samples that came.
     pub(crate) fn end(&mut self, out: &mut impl Output) -> Result<()> {
         match &mut self.choice {
@@ -189,6 +201,8 @@ impl Plan {
             Choice::Resample(resampler) => {
                 return resampler.gap(&record.header, &gap, out);
             }
+            // What is neither thinned nor renumbered.
+            Choice::Whole(_) => Some(gap),
             Choice::Every(thinning) if !newest => thinning.gap(gap),
             Choice::Firsts(grid) => grid.gap(gap),
             _ => Some(self.unnumbered(gap)),

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use anyhow::Result;
 use libframe::batch::{Builder, Sample, Samples};
+use libframe::ledger::StreamLedger;
 use libframe::payload::{Gap, Payload as _, Reason};
 use libframe::schema::{Dtype, Stream};
 use libframe::tool::Output;
@@ -57,6 +58,9 @@ pub(crate) struct Resampler {
     missing: Option<(Range<u64>, Gap)>,
     /// Why samples were missing that an output may still need.
     cause: Option<Gap>,
+    /// What came, late ones included; and outputs that a change of the description cost.
+    came: StreamLedger,
+    changed: u64,
     /// Samples that come without some of their numbers, and until which output that was told
     /// of which channels.
     absent: Vec<(Range<u64>, Vec<u32>)>,
@@ -108,6 +112,8 @@ impl Resampler {
             position: None,
             missing: None,
             cause: None,
+            came: StreamLedger::default(),
+            changed: 0,
             absent: Vec::new(),
             told: None,
             header: Header { kind: Kind::DATA, ..*header },
@@ -136,6 +142,7 @@ impl Resampler {
         self.start(position);
         let (from, until) = (before.number_of(before.next), self.number_of(self.next));
         if from < until {
+            self.changed = until - from;
             let (reason, stage, detail) = (Reason::Device, stage.into(), CHANGED.into());
             self.miss(from..until, &Gap { reason, stage, detail, ..Gap::default() });
         }
@@ -157,6 +164,7 @@ impl Resampler {
         out: &mut impl Output,
     ) -> Result<()> {
         self.header = *header;
+        self.came.take(header.seq, samples.len() as u64, header.time);
         for sample in samples.iter() {
             let position = match self.position {
                 Some(position) => position,
@@ -196,6 +204,7 @@ impl Resampler {
         if let Some(samples) = gap.partial {
             return self.partial_gap(gap, samples, out);
         }
+        self.came.gap(gap);
         if gap.count.is_some() && gap.next() <= position {
             return self.tell_again(gap, out);
         }
@@ -250,6 +259,12 @@ impl Resampler {
         let width = u32::try_from(self.input.width()).unwrap_or(u32::MAX);
         let of_row = |row: u32| channels.iter().map(move |channel| row * each + channel);
         (0..width / each).flat_map(of_row).collect()
+    }
+
+    /// How many samples came after their outputs had been told as missing, and how many
+    /// outputs are missing for a change of the description.
+    pub(crate) fn losses(&self) -> (u64, u64) {
+        (self.came.reordered(), self.changed)
     }
 
     /// Sends what can be made of what has come, and what is missing of it.
