@@ -6,6 +6,8 @@ mod instants;
 mod kaiser;
 mod kernel;
 mod number;
+#[cfg(test)]
+mod property;
 mod ratio;
 mod resampler;
 mod window;

@@ -334,28 +334,24 @@ impl Resampler {
 
     /// Makes the next turn, or finds that it cannot be.
     fn make(&mut self, out: &mut impl Output) -> Result<()> {
-        self.turn.clear();
-        let made = self.kernel.finish(&mut self.turn);
-        let (mut seq, mut last) = (self.number_of(self.next), None);
-        let size = self.turn.len() / self.each as usize;
-        let turn = std::mem::take(&mut self.turn);
-        for n in 0..self.each as usize {
-            // Of a pair, one may lack its own time.
-            last = self.instants.take().or(last);
-            let bytes = turn.get(n * size..(n + 1) * size).unwrap_or_default();
-            match last.filter(|_| made) {
-                Some((time, device_time)) => {
-                    self.tell(out)?;
-                    self.send(&Sample { seq, time, device_time, bytes }, out)?;
-                }
-                None => {
-                    if let Some(cause) = self.cause.take() {
-                        self.miss(seq..seq + 1, &cause);
-                        self.cause = Some(cause);
-                    }
-                }
+        let mut turn = std::mem::take(&mut self.turn);
+        turn.clear();
+        let made = self.kernel.finish(&mut turn);
+        let size = turn.len() / self.each as usize;
+        let first = self.instants.take();
+        let second = if self.each == 2 { self.instants.take() } else { None };
+        // Of a pair, one may have no samples of its own.
+        let times = [first.or(second), second.or(first)];
+        let outputs = self.number_of(self.next)..self.number_of(self.next + 1);
+        for (n, (seq, time)) in outputs.clone().zip(times).enumerate() {
+            if let Some((time, device_time)) = time.filter(|_| made) {
+                let bytes = turn.get(n * size..(n + 1) * size).unwrap_or_default();
+                self.tell(out)?;
+                self.send(&Sample { seq, time, device_time, bytes }, out)?;
             }
-            seq += 1;
+        }
+        if let Some(cause) = self.cause.clone().filter(|_| !made || times[0].is_none()) {
+            self.miss(outputs, &cause);
         }
         self.turn = turn;
         self.expect(self.next + 1);
