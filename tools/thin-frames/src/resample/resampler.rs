@@ -350,7 +350,10 @@ impl Resampler {
                 self.send(&Sample { seq, time, device_time, bytes }, out)?;
             }
         }
-        if let Some(cause) = self.cause.clone().filter(|_| !made || times[0].is_none()) {
+        let lacks = |cause: &&Gap| i128::from(cause.next()) > self.needs.start;
+        let cause = self.cause.as_ref().filter(|_| !made || times[0].is_none());
+        // At the end of a stream, an output may be missing although no sample is.
+        if let Some(cause) = cause.filter(lacks).cloned() {
             self.miss(outputs, &cause);
         }
         self.turn = turn;
