@@ -4,10 +4,11 @@
 //! Sums grow as samples come, instead of being taken over samples that are kept: then memory
 //! depends on how many outputs overlap, about fifty at the default, and not on how long the
 //! filter is. Samples are added a few at a time, so that a sum is fetched once for all of
-//! them; for each number the order is that of the samples, however they were cut into records,
-//! so the result is the same to the last bit.
+//! them, and so that single precision is enough for these few; sums are double. Which are
+//! added together depends on their numbers alone, and not on how they were cut into records or
+//! when somebody joined, so the result is the same to the last bit.
 
-use std::ops::{Add, Div, Mul};
+use std::ops::{Add, Mul};
 
 use libframe::schema::Dtype;
 
@@ -17,15 +18,15 @@ use super::kernel::Kernel;
 use super::number::{Number, of_means};
 use super::ratio::Ratio;
 
-/// Samples that are added at a time: so many rows of a few hundred numbers, and one sum, lie
-/// in the nearest cache.
+/// Samples that are added at a time, at most: so many rows of a few hundred numbers, and a
+/// sum, lie in the nearest cache.
 const ROWS: usize = 8;
 /// An output that lacks samples is one if it has nearly half of the weight: all of one side.
 const LEAST_WEIGHT: f64 = 0.45;
 
 /// A type that can be filtered in.
 pub(crate) trait Real:
-    Number + Weight + Add<Output = Self> + Mul<Output = Self> + Div<Output = Self>
+    Number + Weight + Add<Output = Self> + Mul<Output = Self>
 {
 }
 
@@ -42,7 +43,7 @@ pub(crate) struct Fir<T> {
     dtype: Dtype,
     width: usize,
     /// By output number modulo their count.
-    sums: Vec<T>,
+    sums: Vec<f64>,
     slots: Vec<Slot>,
     /// The outputs that are being summed up, and where the first that is not begins.
     next: u64,
@@ -52,6 +53,9 @@ pub(crate) struct Fir<T> {
     rows: Vec<T>,
     held: usize,
     first: u64,
+    /// Before this sample an output may be done, of this number: all up to it are added.
+    cut: i128,
+    ends: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,9 +73,9 @@ pub(crate) fn memory(shape: Shape, ratio: Ratio, dtype: Dtype, width: usize) -> 
     let overlap = Grid::around(ratio, reach).overlap();
     let numbers = overlap.saturating_add(ROWS).saturating_mul(width);
     let taps = usize::try_from(reach.saturating_mul(2)).unwrap_or(usize::MAX);
-    let size = of_means(dtype).size();
-    let phases = usize::try_from(ratio.l()).unwrap_or(usize::MAX).saturating_mul(8);
-    numbers.saturating_add(taps).saturating_mul(size).saturating_add(phases)
+    let phases = usize::try_from(ratio.l()).unwrap_or(usize::MAX);
+    let taps = taps.saturating_mul(of_means(dtype).size());
+    numbers.saturating_add(phases).saturating_mul(8).saturating_add(taps)
 }
 
 impl<T: Real> Fir<T> {
@@ -86,7 +90,7 @@ impl<T: Real> Fir<T> {
             m: ratio.m(),
             dtype,
             width,
-            sums: vec![T::ZERO; slots * width],
+            sums: vec![0.0; slots * width],
             slots: vec![Slot::default(); slots],
             next: 0,
             opened: 0,
@@ -94,6 +98,8 @@ impl<T: Real> Fir<T> {
             rows: vec![T::ZERO; ROWS * width],
             held: 0,
             first: 0,
+            cut: 0,
+            ends: 0,
         }
     }
 
@@ -129,7 +135,7 @@ impl<T: Real> Fir<T> {
         let (k, at) = (self.opened, self.slot(self.opened));
         let phase = (u128::from(k) * u128::from(self.m) % u128::from(self.l)) as usize;
         self.slots[at] = Slot { begin: self.begin, phase, added: 0, weight: 0.0 };
-        self.sums[at * self.width..][..self.width].fill(T::ZERO);
+        self.sums[at * self.width..][..self.width].fill(0.0);
         self.opened = k + 1;
         self.begin = self.grid.begin(k + 1);
     }
@@ -146,16 +152,22 @@ impl<T: Real> Kernel for Fir<T> {
     }
 
     fn push(&mut self, seq: u64, sample: &[u8], absent: &[u32]) {
+        let here = i128::from(seq);
         if self.held > 0 && seq != self.first + self.held as u64 {
             self.add();
         }
         if self.held == 0 {
             self.first = seq;
         }
+        if self.cut <= here {
+            let next =
+                if self.cut == here { self.ends + 1 } else { self.grid.first_past(seq) };
+            (self.ends, self.cut) = (next, self.grid.end(next));
+        }
         let row = &mut self.rows[self.held * self.width..][..self.width];
         T::read_present(self.dtype, sample, absent, row);
         self.held += 1;
-        if self.held == ROWS {
+        if (seq + 1).is_multiple_of(ROWS as u64) || here + 1 == self.cut {
             self.add();
         }
     }
@@ -171,19 +183,19 @@ impl<T: Real> Kernel for Fir<T> {
         let sums = self.sums[at * self.width..][..self.width].iter().copied();
         let dtype = of_means(self.dtype);
         if added == self.taps.of_phase(phase).len() {
-            T::write(sums, dtype, out);
+            f64::write(sums, dtype, out);
             return true;
         }
         if weight < LEAST_WEIGHT {
             return false;
         }
-        T::write(sums.map(|sum| sum / T::of(weight)), dtype, out);
+        f64::write(sums.map(|sum| sum / weight), dtype, out);
         true
     }
 }
 
-/// Adds weighted rows to sums, each sum's in order.
-fn add_rows<T: Real>(sums: &mut [T], mut rows: &[T], mut weights: &[T]) {
+/// Adds weighted rows to sums.
+fn add_rows<T: Real>(sums: &mut [f64], mut rows: &[T], mut weights: &[T]) {
     while let Some((some, rest)) = weights.split_first_chunk::<ROWS>() {
         add_some(sums, rows, some);
         (rows, weights) = (&rows[ROWS * sums.len()..], rest);
@@ -200,14 +212,14 @@ fn add_rows<T: Real>(sums: &mut [T], mut rows: &[T], mut weights: &[T]) {
 /// The innermost loop, over the numbers of a sample: they lie side by side, so the compiler
 /// takes several at once.
 #[inline]
-fn add_some<const N: usize, T: Real>(sums: &mut [T], rows: &[T], weights: &[T; N]) {
+fn add_some<const N: usize, T: Real>(sums: &mut [f64], rows: &[T], weights: &[T; N]) {
     let width = sums.len();
     let rows: [&[T]; N] = std::array::from_fn(|n| &rows[n * width..][..width]);
     for (at, sum) in sums.iter_mut().enumerate() {
-        let mut total = *sum;
-        for n in 0..N {
-            total = total + weights[n] * rows[n][at];
+        let mut some = weights[0] * rows[0][at];
+        for n in 1..N {
+            some = some + weights[n] * rows[n][at];
         }
-        *sum = total;
+        *sum += some.to_f64();
     }
 }
