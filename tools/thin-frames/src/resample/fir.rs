@@ -8,7 +8,7 @@
 //! added together depends on their numbers alone, and not on how they were cut into records or
 //! when somebody joined, so the result is the same to the last bit.
 
-use std::ops::{Add, Mul};
+use std::ops::{Add, Mul, Range};
 
 use libframe::schema::Dtype;
 
@@ -20,7 +20,7 @@ use super::ratio::Ratio;
 
 /// Samples that are added at a time, at most: so many rows of a few hundred numbers, and a
 /// sum, lie in the nearest cache.
-const ROWS: usize = 8;
+const ROWS: usize = 16;
 /// An output that lacks samples is one if it has nearly half of the weight: all of one side.
 const LEAST_WEIGHT: f64 = 0.45;
 
@@ -51,10 +51,11 @@ pub(crate) struct Fir<T> {
     begin: i128,
     /// Samples that are not added yet, and the number of the first.
     rows: Vec<T>,
+    part: Vec<T>,
     held: usize,
     first: u64,
-    /// Before this sample an output may be done, of this number: all up to it are added.
-    cut: i128,
+    /// Between these samples no output is done; after them, this one may be.
+    span: Range<i128>,
     ends: u64,
 }
 
@@ -71,7 +72,7 @@ struct Slot {
 pub(crate) fn memory(shape: Shape, ratio: Ratio, dtype: Dtype, width: usize) -> usize {
     let reach = shape.reach(ratio);
     let overlap = Grid::around(ratio, reach).overlap();
-    let numbers = overlap.saturating_add(ROWS).saturating_mul(width);
+    let numbers = overlap.saturating_add(ROWS + 1).saturating_mul(width);
     let taps = usize::try_from(reach.saturating_mul(2)).unwrap_or(usize::MAX);
     let phases = usize::try_from(ratio.l()).unwrap_or(usize::MAX);
     let taps = taps.saturating_mul(of_means(dtype).size());
@@ -96,9 +97,10 @@ impl<T: Real> Fir<T> {
             opened: 0,
             begin: 0,
             rows: vec![T::ZERO; ROWS * width],
+            part: vec![T::ZERO; width],
             held: 0,
             first: 0,
-            cut: 0,
+            span: 0..0,
             ends: 0,
         }
     }
@@ -126,7 +128,7 @@ impl<T: Real> Fir<T> {
             slot.added += weights.len();
             slot.weight += weights.iter().map(|weight| weight.to_f64()).sum::<f64>();
             let sums = &mut self.sums[at * self.width..][..self.width];
-            add_rows(sums, rows, weights);
+            add_rows(sums, &mut self.part, rows, weights);
         }
     }
 
@@ -159,15 +161,17 @@ impl<T: Real> Kernel for Fir<T> {
         if self.held == 0 {
             self.first = seq;
         }
-        if self.cut <= here {
-            let next =
-                if self.cut == here { self.ends + 1 } else { self.grid.first_past(seq) };
-            (self.ends, self.cut) = (next, self.grid.end(next));
+        if !self.span.contains(&here) {
+            let next = here == self.span.end;
+            self.ends = if next { self.ends + 1 } else { self.grid.first_past(seq) };
+            let begin = self.ends.checked_sub(1).map_or(0, |k| self.grid.end(k));
+            self.span = begin..self.grid.end(self.ends);
         }
         let row = &mut self.rows[self.held * self.width..][..self.width];
         T::read_present(self.dtype, sample, absent, row);
         self.held += 1;
-        if (seq + 1).is_multiple_of(ROWS as u64) || here + 1 == self.cut {
+        let end = here + 1;
+        if end == self.span.end || (end - self.span.start) % ROWS as i128 == 0 {
             self.add();
         }
     }
@@ -194,32 +198,43 @@ impl<T: Real> Kernel for Fir<T> {
     }
 }
 
-/// Adds weighted rows to sums.
-fn add_rows<T: Real>(sums: &mut [f64], mut rows: &[T], mut weights: &[T]) {
-    while let Some((some, rest)) = weights.split_first_chunk::<ROWS>() {
-        add_some(sums, rows, some);
-        (rows, weights) = (&rows[ROWS * sums.len()..], rest);
+/// Adds weighted rows to sums; `part` is room for what is summed up of these alone. With the
+/// types apart, the compiler takes several numbers at once in each loop.
+fn add_rows<T: Real>(sums: &mut [f64], part: &mut [T], mut rows: &[T], weights: &[T]) {
+    part.fill(T::ZERO);
+    let (eights, rest) = weights.as_chunks::<8>();
+    for weights in eights {
+        rows = add_some(part, rows, weights);
     }
-    while let Some((some, rest)) = weights.split_first_chunk::<2>() {
-        add_some(sums, rows, some);
-        (rows, weights) = (&rows[2 * sums.len()..], rest);
+    let (pairs, rest) = rest.as_chunks::<2>();
+    for weights in pairs {
+        rows = add_some(part, rows, weights);
     }
-    if let Some((one, _)) = weights.split_first_chunk::<1>() {
-        add_some(sums, rows, one);
+    for weight in rest {
+        rows = add_some(part, rows, std::array::from_ref(weight));
+    }
+    for (sum, part) in sums.iter_mut().zip(part) {
+        *sum += part.to_f64();
     }
 }
 
-/// The innermost loop, over the numbers of a sample: they lie side by side, so the compiler
-/// takes several at once.
+/// The innermost loop, over the numbers of a sample, which lie side by side; returns the rows
+/// that are left.
 #[inline]
-fn add_some<const N: usize, T: Real>(sums: &mut [f64], rows: &[T], weights: &[T; N]) {
+fn add_some<'a, const N: usize, T: Real>(
+    sums: &mut [T],
+    rows: &'a [T],
+    weights: &[T; N],
+) -> &'a [T] {
     let width = sums.len();
-    let rows: [&[T]; N] = std::array::from_fn(|n| &rows[n * width..][..width]);
+    let (some, rest) = rows.split_at(N * width);
+    let some: [&[T]; N] = std::array::from_fn(|n| &some[n * width..][..width]);
     for (at, sum) in sums.iter_mut().enumerate() {
-        let mut some = weights[0] * rows[0][at];
-        for n in 1..N {
-            some = some + weights[n] * rows[n][at];
+        let mut total = *sum;
+        for n in 0..N {
+            total = total + weights[n] * some[n][at];
         }
-        *sum += some.to_f64();
+        *sum = total;
     }
+    rest
 }
