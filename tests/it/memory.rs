@@ -37,6 +37,8 @@ const READERS: &[&str] = &[
     "queue-frames --queue 4MiB",
     "queue-frames --queue 4MiB --overflow drop-oldest",
     "thin-frames --rate 1000000",
+    "thin-frames --factor 30",
+    "thin-frames --factor 3 --method average",
     "thin-frames --queue 4MiB --newest",
     "thin-frames --queue 4MiB --adapt",
     "clip-frames --memory 4MiB --when *>-9e9 --pre 1h --post 1h",
