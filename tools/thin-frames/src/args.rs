@@ -29,23 +29,27 @@ const PASS_BANDS: std::ops::RangeInclusive<f64> = 0.1..=0.98;
 /// the pipe to the next stage; what that one has read already cannot be seen, so put this
 /// tool right in front of the slow one. Changes of the rate are EVENTs called rate.
 ///
-/// --to and --factor make each sample of all that it stands for, so that nothing of a signal
-/// turns up where it was not. The filter is the default: what lies below the new Nyquist
-/// frequency stays as it is and when it was, what lies above is gone. For that it needs to
-/// see what comes next, about 25 samples of the new rate (25 ms at 1 kHz); average needs to
-/// see one window only, but lets some of what lies above through. minmax shows each
-/// spike in a plot: of each two windows the least and the greatest number of each channel, in
-/// the order in which they came. rms is the strength of a signal, offset included. decimate
-/// keeps the first sample of each window as it is, whatever it consists of. Means are f32,
-/// or f64 where f32 could not hold the numbers.
+/// --to and --factor make each sample of all that it stands for. The default is a filter, so
+/// that nothing of a signal turns up where it was not: up to 80% of the new Nyquist frequency
+/// nothing changes, from that frequency on everything is at least 80 dB weaker, and its delay
+/// is taken off the times. It needs to see what comes next, 25 samples of the new rate (25 ms
+/// at 1 kHz), so samples come out by that much later than events. average is the mean of a
+/// window: quicker and cheaper, but it lets some of what lies above through. minmax shows each
+/// spike in a plot: of two windows the least and the greatest number of each channel, as two
+/// samples in the order in which they came. rms is a signal's strength, offset included.
+/// decimate keeps the first sample of each window as it is. Means are f32, or f64 where f32
+/// could not hold the numbers.
 ///
-/// Sample k stands for the samples kM to (k+1)M of the input's own numbering, also after a gap
-/// and for who joins late; the time is that of the middle of what it was made of. If one
-/// sample is missing of those that it needs, it is missing too, and is a GAP; a number that is
-/// missing (NaN) makes NaN of that channel only. The first and the last of a stream, for which
-/// there are not all samples on both sides, are left out, and are no loss; --partial use makes
-/// all of what there is. Streams without a rate, and those that are not of numbers of one
-/// type, pass as they are unless --stream chose them.
+/// Sample k stands for the samples kM to (k+1)M by the input's own numbers, also after a gap
+/// and for who joins late. The filter's is centred on the sample kM and has its time; others
+/// have the mean time of their window. Where the ratio is odd, windows alternate in length and
+/// never drift. If one of the samples that it needs is missing, so is sample k, and is a GAP;
+/// where only a channel is missing (NaN), only that channel becomes NaN. The first and last of a
+/// stream, for which there is nothing on one side, are left out and are no loss; --partial use
+/// makes all of what there is. Where a description changes to other channels, it is as between
+/// two streams, but those left out are a GAP. Streams that have no more samples than that pass
+/// as they are. So do streams without a rate (with --to), and those that are not of numbers of
+/// one type, unless --stream chose them: then that is an error.
 ///
 /// What is left out is not lost: the samples that are passed on are numbered anew. What was
 /// missing before is told as a GAP in its place, of unknown length except with --every, --to
