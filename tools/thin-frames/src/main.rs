@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use libframe::catalog::Catalog;
 use libframe::decoder::Damage;
 use libframe::ledger::Loss;
@@ -28,7 +28,7 @@ use crate::controller::Rule;
 use crate::downstream::Downstream;
 use crate::newest::Newest;
 use crate::plan::{Method, Order, Plan};
-use crate::resample::{MAX_MEMORY, Thinned, Wish};
+use crate::resample::{Budget, MAX_MEMORY, Thinned, Wish};
 
 struct Thin {
     chosen: Patterns,
@@ -37,6 +37,7 @@ struct Thin {
     plans: BTreeMap<(u32, u16), Plan>,
     voice: Voice,
     undescribed: Undescribed,
+    budget: Budget,
     /// What could not be passed on, although it came.
     losses: Vec<(String, Loss)>,
     slots: Option<Arc<Newest>>,
@@ -84,6 +85,7 @@ impl Filter for Thin {
             plans: BTreeMap::new(),
             voice: Voice::default(),
             undescribed: Undescribed::default(),
+            budget: Budget::default(),
             losses: Vec::new(),
             slots: None,
             downstream: None,
@@ -202,7 +204,8 @@ impl Thin {
             self.losses.extend(plan.loss(self.voice.name()));
         }
         let (newest, stage) = (self.newest && chosen, self.voice.name());
-        let order = Order { method, newest, named, stage };
+        let budget = &self.budget;
+        let order = Order { method, newest, named, stage, budget };
         let mut plan = Plan::new(&order, record, stream, before)?;
         if let Some(why) = plan.why_whole() {
             self.voice.detail(&format!("{} passes as it is: {why}", plan.name()));
@@ -211,11 +214,6 @@ impl Thin {
             plan.gap(&Record::new(header, &gap.to_bytes()), self.newest, out)?;
         }
         self.plans.insert(key, plan);
-        let memory: usize = self.plans.values().map(Plan::memory).sum();
-        if memory > MAX_MEMORY {
-            let most = MAX_MEMORY >> 20;
-            bail!("all streams together take more than {most} MiB; say --method average");
-        }
         if let Some(slots) = self.slots.as_ref().filter(|_| chosen) {
             slots.choose(key);
         }

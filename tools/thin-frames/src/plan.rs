@@ -11,7 +11,7 @@ use libframe::wire::{Header, Kind, Record};
 
 use crate::controller::{Controller, Rule};
 use crate::pace::Pace;
-use crate::resample::{Grid, Method as Making, Resampler, Thinned, Wish};
+use crate::resample::{Budget, Grid, Method as Making, Resampler, Thinned, Wish};
 
 /// What is kept of a long batch is sent in several, so that memory does not depend on it.
 const MAX_BATCH: usize = 1 << 20;
@@ -42,6 +42,8 @@ pub(crate) struct Order<'a> {
     pub(crate) named: bool,
     /// What this stage is called.
     pub(crate) stage: &'a str,
+    /// What all streams may take together.
+    pub(crate) budget: &'a Budget,
 }
 
 /// What is done with one stream.
@@ -136,14 +138,6 @@ impl Plan {
         match &self.choice {
             Choice::Whole(why) => why.as_deref(),
             _ => None,
-        }
-    }
-
-    /// Bytes that it takes beside a record.
-    pub(crate) fn memory(&self) -> usize {
-        match &self.choice {
-            Choice::Resample(resampler) => resampler.memory(),
-            _ => 0,
         }
     }
 
@@ -345,7 +339,8 @@ fn resample(
     let choice = match old {
         None if decimates => Choice::Firsts(Grid::firsts(ratio)),
         None => {
-            let resampler = Resampler::new(*wish, ratio, stream, &record.header)?;
+            let resampler =
+                Resampler::new(*wish, ratio, stream, &record.header, order.budget)?;
             Choice::Resample(Box::new(resampler))
         }
         Some(Choice::Firsts(grid)) if decimates && grid == Grid::firsts(ratio) => {
@@ -355,7 +350,8 @@ fn resample(
             Choice::Resample(old)
         }
         Some(Choice::Resample(old)) => {
-            let mut new = Resampler::new(*wish, ratio, stream, &record.header)?;
+            let mut new =
+                Resampler::new(*wish, ratio, stream, &record.header, order.budget)?;
             new.take_over(&old, order.stage);
             Choice::Resample(Box::new(new))
         }

@@ -72,11 +72,12 @@ struct Slot {
 pub(crate) fn memory(shape: Shape, ratio: Ratio, dtype: Dtype, width: usize) -> usize {
     let reach = shape.reach(ratio);
     let overlap = Grid::around(ratio, reach).overlap();
-    let numbers = overlap.saturating_add(ROWS + 1).saturating_mul(width);
     let taps = usize::try_from(reach.saturating_mul(2)).unwrap_or(usize::MAX);
     let phases = usize::try_from(ratio.l()).unwrap_or(usize::MAX);
-    let taps = taps.saturating_mul(of_means(dtype).size());
-    numbers.saturating_add(phases).saturating_mul(8).saturating_add(taps)
+    let numbers = width.saturating_mul(ROWS + 1).saturating_add(taps);
+    let doubles = width.saturating_mul(overlap).saturating_add(phases);
+    let size = of_means(dtype).size();
+    numbers.saturating_mul(size).saturating_add(doubles.saturating_mul(8))
 }
 
 impl<T: Real> Fir<T> {

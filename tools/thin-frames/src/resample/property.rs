@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::kaiser::Taps;
 use super::ratio::Ratio;
-use super::{Method, Partial, Resampler, Shape, Target, Wish};
+use super::{Budget, Method, Partial, Resampler, Shape, Target, Wish};
 
 const WIDTH: usize = 3;
 
@@ -41,7 +41,9 @@ impl Input {
 
     /// Sends all of it; returns what came out, and which outputs were told as missing.
     fn run(&self, wish: Wish, ratio: Ratio) -> (Outputs, BTreeSet<u64>) {
-        let mut resampler = Resampler::new(wish, ratio, &stream(), &header(0)).unwrap();
+        let mut resampler =
+            Resampler::new(wish, ratio, &stream(), &header(0), &Budget::default())
+                .unwrap();
         let (mut out, mut builder) = (Vec::new(), Builder::new(true));
         let mut next = self.begin;
         while next < self.end {

@@ -16,6 +16,7 @@ use libframe::schema::{Dtype, Stream};
 use libframe::tool::Output;
 use libframe::wire::{Header, Kind, Record};
 
+use super::budget::{Budget, Share};
 use super::fir::Fir;
 use super::grid::Grid;
 use super::instants::Instants;
@@ -41,7 +42,9 @@ pub(crate) struct Resampler {
     ratio: Ratio,
     memory: usize,
     input: Stream,
-    kernel: Box<dyn Kernel + Send>,
+    /// From the first sample on: streams of which nothing comes take nothing.
+    kernel: Option<(Box<dyn Kernel>, Share)>,
+    budget: Budget,
     instants: Instants,
     /// The samples that a turn needs, and those that it stands for.
     grid: Grid,
@@ -79,6 +82,7 @@ impl Resampler {
         ratio: Ratio,
         input: &Stream,
         header: &Header,
+        budget: &Budget,
     ) -> Result<Resampler> {
         let memory = wish.memory(input, ratio)?;
         let windows = Grid::windows(ratio);
@@ -101,7 +105,8 @@ impl Resampler {
             ratio,
             memory,
             input: input.clone(),
-            kernel: kernel(wish, ratio, input),
+            kernel: None,
+            budget: budget.clone(),
             instants,
             grid,
             stands,
@@ -120,11 +125,6 @@ impl Resampler {
             turn: Vec::new(),
             builder: Builder::new(true),
         })
-    }
-
-    /// Bytes that it takes.
-    pub(crate) fn memory(&self) -> usize {
-        self.memory
     }
 
     /// Whether a stream of this description can go on as this one.
@@ -165,6 +165,7 @@ impl Resampler {
     ) -> Result<()> {
         self.header = *header;
         self.came.take(header.seq, samples.len() as u64, header.time);
+        self.open()?;
         for sample in samples.iter() {
             let position = match self.position {
                 Some(position) => position,
@@ -174,11 +175,13 @@ impl Resampler {
             if sample.seq < position {
                 continue;
             }
-            if i128::from(sample.seq) >= self.needs.start {
+            if i128::from(sample.seq) >= self.needs.start
+                && let Some((kernel, _)) = &mut self.kernel
+            {
                 let absent = self.absent.iter();
                 let mut here = absent.filter(|(range, _)| range.contains(&sample.seq));
                 let absent = here.next_back().map_or(&[][..], |(_, places)| places);
-                self.kernel.push(sample.seq, sample.bytes, absent);
+                kernel.push(sample.seq, sample.bytes, absent);
             }
             self.instants.push(sample.seq, sample.time, sample.device_time);
             self.position = Some(sample.seq.saturating_add(1));
@@ -279,6 +282,17 @@ impl Resampler {
         self.tell(out)
     }
 
+    /// Makes ready for samples.
+    fn open(&mut self) -> Result<()> {
+        if self.kernel.is_none() {
+            let share = self.budget.take(self.memory)?;
+            let mut kernel = kernel(self.wish, self.ratio, &self.input);
+            kernel.begin(self.next);
+            self.kernel = Some((kernel, share));
+        }
+        Ok(())
+    }
+
     fn start(&mut self, seq: u64) -> u64 {
         self.begin(self.first_turn(seq));
         self.position = Some(seq);
@@ -295,7 +309,9 @@ impl Resampler {
     }
 
     fn begin(&mut self, next: u64) {
-        self.kernel.begin(next);
+        if let Some((kernel, _)) = &mut self.kernel {
+            kernel.begin(next);
+        }
         self.instants.begin(next * self.each);
         self.expect(next);
     }
@@ -336,7 +352,8 @@ impl Resampler {
     fn make(&mut self, out: &mut impl Output) -> Result<()> {
         let mut turn = std::mem::take(&mut self.turn);
         turn.clear();
-        let made = self.kernel.finish(&mut turn);
+        let kernel = self.kernel.as_mut();
+        let made = kernel.is_some_and(|(kernel, _)| kernel.finish(&mut turn));
         let size = turn.len() / self.each as usize;
         let first = self.instants.take();
         let second = if self.each == 2 { self.instants.take() } else { None };
@@ -420,7 +437,7 @@ impl Resampler {
 }
 
 /// What makes the outputs, in the type that holds the numbers exactly where it can.
-fn kernel(wish: Wish, ratio: Ratio, input: &Stream) -> Box<dyn Kernel + Send> {
+fn kernel(wish: Wish, ratio: Ratio, input: &Stream) -> Box<dyn Kernel> {
     let (dtype, width) = (input.dtype.unwrap_or(Dtype::F32), input.width());
     let single = wish.dtype(dtype) == Dtype::F32;
     match (wish.method, dtype) {

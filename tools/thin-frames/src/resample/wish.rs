@@ -7,13 +7,11 @@ use clap::ValueEnum;
 use libframe::schema::{Dtype, Media, Stream};
 use libframe::tool::Usage;
 
+use super::budget::MAX_MEMORY;
 use super::fir;
 pub(crate) use super::kaiser::Shape;
 use super::number::of_means;
 use super::ratio::Ratio;
-
-/// What all streams may take together; a stage that only thins must stay small.
-pub(crate) const MAX_MEMORY: usize = 8 << 20;
 
 /// What is made of the samples that one stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
