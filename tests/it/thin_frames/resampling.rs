@@ -171,10 +171,18 @@ fn events_pass_and_streams_that_cannot_be_thinned_pass_whole() {
 
 #[test]
 fn samples_that_come_too_late_are_a_loss_that_is_told() {
-    let run =
-        pipe(&format!("{SOURCE} --fault reorder=1% | thin-frames --factor 10")).run();
-    run.expect(&[0, 3]).expect_stderr(1, "by thin-frames");
-    assert!(!outputs(&run).1.is_empty());
+    for method in ["average", "filter"] {
+        let thin = format!("thin-frames --factor 10 --method {method}");
+        let (all, _) = outputs(&pipe(&format!("{SOURCE} | {thin}")).run());
+        let run = pipe(&format!("{SOURCE} --fault reorder=0.1% | {thin}")).run();
+        run.expect(&[0, 3]).expect_stderr(1, "by thin-frames");
+        let (came, told) = outputs(&run);
+        assert!(!told.is_empty() && !came.is_empty());
+        // What was made has nothing of them.
+        for (number, bytes) in came {
+            assert_eq!(Some(&bytes), all.get(&number), "{method} {number}");
+        }
+    }
 }
 
 /// A session of one stream, as records.
@@ -288,6 +296,25 @@ fn another_set_of_channels_begins_anew_and_the_numbers_go_on() {
             Vec::from_iter(0..200)
         );
     }
+}
+
+#[test]
+fn another_rate_makes_another_factor_and_the_numbers_go_on() {
+    let mut tape = Tape::new();
+    tape.describe(Dtype::I16, 1, Some(1000.0));
+    tape.samples(1000, &[3, 0]);
+    tape.describe(Dtype::I16, 1, Some(2000.0));
+    tape.samples(1000, &[7, 0]);
+    let tape = tape.end();
+    let run = pipe("thin-frames --to 100 --method average").input(&tape[..]).run();
+    run.expect(&[0]).expect_silence();
+    let (samples, told) = outputs(&run);
+    assert!(told.is_empty() && samples.keys().copied().eq(0..150));
+    let value = |(number, bytes): (&u64, &Vec<u8>)| {
+        (*number, f32::from_le_bytes(bytes[..].try_into().unwrap()))
+    };
+    let wanted = (0..150).map(|number| (number, if number < 100 { 3.0 } else { 7.0 }));
+    assert!(samples.iter().map(value).eq(wanted));
 }
 
 #[test]

@@ -302,7 +302,7 @@ fn wishes() -> impl Strategy<Value = (Wish, Ratio)> {
     let methods = [Method::Filter, Method::Average, Method::Minmax, Method::Rms];
     let method = prop::sample::select(methods.to_vec());
     let partial = prop::sample::select(vec![Partial::Drop, Partial::Use]);
-    let ratio = (1u64..5, 0u64..20).prop_map(|(l, more)| Ratio::new(l, l + more + 1));
+    let ratio = (1u64..5, 0u64..60).prop_map(|(l, more)| Ratio::new(l, l + more + 1));
     (method, partial, ratio).prop_map(|(method, partial, ratio)| {
         let shape = Shape { stop: 40.0, pass: 0.5 };
         (Wish { target: Target::Rate(1.0), method, partial, shape }, ratio)
