@@ -170,6 +170,17 @@ fn events_pass_and_streams_that_cannot_be_thinned_pass_whole() {
 }
 
 #[test]
+fn samples_that_come_twice_count_once() {
+    for method in ["average", "filter", "minmax"] {
+        let thin = format!("thin-frames --factor 10 --method {method}");
+        let all = pipe(&format!("{SOURCE} | {thin}")).run();
+        let run = pipe(&format!("{SOURCE} --fault dup=1% | {thin}")).run();
+        run.expect(&[0, 0]).expect_silence();
+        assert!(outputs(&run) == outputs(&all), "{method}");
+    }
+}
+
+#[test]
 fn samples_that_come_too_late_are_a_loss_that_is_told() {
     for method in ["average", "filter"] {
         let thin = format!("thin-frames --factor 10 --method {method}");
