@@ -161,6 +161,7 @@ pub fn filter<F: Filter>() -> ExitCode {
         let filter = match backlog {
             None => run(filter, out, input, common, account),
             Some(backlog) => {
+                counters.hold(common.queue);
                 let out = Queued::start(backlog, out, &counters, &clock)?;
                 run(filter, out, input, common, account)
             }

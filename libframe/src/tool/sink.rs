@@ -147,6 +147,7 @@ pub fn sink<S: Sink>() -> ExitCode {
         for (file, mut origin) in origins::<S>(&args)? {
             let stop = stop.clone();
             if S::STALLS {
+                counters.hold(common.queue);
                 origin = origin.ahead(common.queue as usize, &counters, &clock)?;
             }
             inputs.push((file, Input::new(origin, stop, common, &counters, &clock)));

@@ -65,6 +65,7 @@ pub fn source<S: Source>() -> ExitCode {
         let until = common.duration.map(|time| clock.now().saturating_add(time));
         let stop = Stop::at_signal(&clock, until)?;
         let counters = Arc::new(Counters::default());
+        counters.hold(common.queue);
         let out = Stdout::open(&counters, &clock)?;
         let mut writer = Writer::new(common, out, &stop, counters, clock);
         let feed = writer.feed(common);

@@ -86,11 +86,19 @@ pub(super) struct Counters {
     /// Bytes that wait in the queue, and the most since the last STATS.
     pub(super) queued: Count,
     pub(super) deepest: Count,
+    /// How many may wait, where there is a queue.
+    pub(super) limit: OnceLock<u64>,
     /// What waits for stdout, where that is a tool's own.
     pub(super) backlog: OnceLock<Arc<dyn Backlog>>,
 }
 
 impl Counters {
+    /// Says how many bytes may wait in the queue.
+    pub(super) fn hold(&self, bytes: u64) {
+        // Told once, when the queue is made.
+        self.limit.get_or_init(|| bytes);
+    }
+
     /// Bytes that wait now.
     fn waiting(&self) -> u64 {
         self.backlog.get().map_or(self.queued.get(), |backlog| backlog.bytes())
