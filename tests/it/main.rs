@@ -33,4 +33,5 @@ mod sim_device;
 mod sim_src;
 mod thin_frames;
 mod to_h5;
+mod to_metrics;
 mod to_text;

@@ -44,6 +44,7 @@ const READERS: &[&str] = &[
     "inspect-frames",
     "jitter-report",
     "to-text --bytes 100000000",
+    "to-metrics 0",
 ];
 
 fn header(kind: Kind, stream: u16, session: u32) -> Header {

@@ -15,12 +15,16 @@ pub(crate) const FILTERS: &[&str] = &[
     "thin-frames --every 1",
 ];
 pub(crate) const SINKS: &[&str] =
-    &["inspect-frames", "jitter-report", "to-text", RECORDER];
+    &["inspect-frames", "jitter-report", "to-text", RECORDER, SCRAPED];
 /// One clip of everything; but it is a session of its own, and unlike the others holds no
 /// record of before its first sample.
 pub(crate) const CLIPPER: &str = "clip-frames --when *>-9e9 --pre 0s --post 1h";
 /// Writes to a file, and nothing to stdout.
 pub(crate) const RECORDER: &str = "to-h5 {new}/a.h5";
+/// Is asked by HTTP, at any port that is free.
+pub(crate) const SCRAPED: &str = "to-metrics 0 --port-file {new}/port";
+/// Sinks that write nothing to stdout.
+pub(crate) const SILENT: &[&str] = &[RECORDER, SCRAPED];
 /// What comes before the first record; no row about records is theirs.
 pub(crate) const DEVICES: &[&str] = &["sim-device glove --rate 1000"];
 /// Sources that need a device. Their rows about records are with it, in their own modules.

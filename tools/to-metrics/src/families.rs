@@ -68,6 +68,13 @@ pub(crate) const STREAM_COUNTS: &[Column<StreamFigures>] = &[
     ),
 ];
 
+/// Of streams too; there from the first sample on, so that a first loss is a change.
+pub(crate) const STREAM_MISSING: &[Column<StreamFigures>] = &[gauge(
+    "framepipe_stream_missing_samples",
+    "Samples that are missing: all that were lost, less those found again.",
+    |row, _| int(row.missing),
+)];
+
 /// Of one stream.
 pub(crate) const STREAM: &[Column<StreamFigures>] = &[
     counter(

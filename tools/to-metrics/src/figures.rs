@@ -47,6 +47,11 @@ pub(crate) struct Figures {
 impl Figures {
     /// Nothing yet. So many streams are told apart, and twice as many losses.
     pub(crate) fn new(max_streams: usize, now: i64) -> Figures {
+        let mut damage = Table::new(MAX_CLOCKS);
+        for cause in ["header", "payload", "too-long", "truncated"] {
+            // There from the start, so that the first damage is a change.
+            damage.place(&Labels::new(&[("cause", cause)]), Labels::default);
+        }
         Figures {
             streams: Table::new(max_streams),
             losses: Table::new(2 * max_streams),
@@ -54,7 +59,7 @@ impl Figures {
             events: Table::new(MAX_EVENTS),
             clocks: Table::new(MAX_CLOCKS),
             remotes: Table::new(MAX_CLOCKS),
-            damage: Table::new(MAX_CLOCKS),
+            damage,
             sessions: Vec::new(),
             begun: 0,
             ended: 0,
@@ -127,6 +132,8 @@ pub(crate) struct StreamFigures {
     pub(crate) bytes: u64,
     pub(crate) duplicates: u64,
     pub(crate) reordered: u64,
+    /// Samples that were lost and not found again.
+    pub(crate) missing: u64,
     pub(crate) descriptions: u64,
     /// What it is, once that is known.
     pub(crate) info: Option<Labels>,

@@ -154,7 +154,9 @@ impl Lane {
                 let row = usize::MAX;
                 self.booked.push(Booked { row, samples: 0, places: 0, unknown: 0 });
             }
-            self.booked[at].book(loss, &stream, figures);
+            let (lost, found) = self.booked[at].book(loss, &stream, figures);
+            let row = figures.streams.at(self.row);
+            row.missing = row.missing.saturating_add(lost).saturating_sub(found);
         }
     }
 
@@ -179,23 +181,31 @@ impl Lane {
 
 impl Booked {
     /// Enters what a loss has gained. One that became less was made good, which is counted
-    /// apart: a count must not go down.
-    fn book(&mut self, loss: &Loss, stream: &Labels, figures: &mut Figures) {
+    /// apart: a count must not go down. Returns how many samples are lost, and found.
+    fn book(
+        &mut self,
+        loss: &Loss,
+        stream: &Labels,
+        figures: &mut Figures,
+    ) -> (u64, u64) {
         let old = (self.samples, self.places, self.unknown);
         if old == (loss.samples, loss.places, loss.unknown) {
-            return;
+            return (0, 0);
         }
         if self.row == usize::MAX {
             self.row = loss_row(stream, &loss.stage, loss.reason, figures);
         }
         let row = figures.losses.at(self.row);
         let gained = |now: u64, before: u64| now.saturating_sub(before);
-        row.samples = row.samples.saturating_add(gained(loss.samples, self.samples));
-        row.found = row.found.saturating_add(gained(self.samples, loss.samples));
+        let lost = gained(loss.samples, self.samples);
+        let found = gained(self.samples, loss.samples);
+        row.samples = row.samples.saturating_add(lost);
+        row.found = row.found.saturating_add(found);
         row.gaps += gained(loss.places, self.places);
         row.unknown += gained(loss.unknown, self.unknown);
         (self.samples, self.places, self.unknown) =
             (loss.samples, loss.places, loss.unknown);
+        (lost, found)
     }
 }
 

@@ -82,6 +82,7 @@ fn infos<'a>(
 
 fn streams(page: &mut Page, figures: &Figures, now: Instant, with_age: bool) {
     table(page, families::STREAM_COUNTS, &figures.streams, now);
+    table(page, families::STREAM_MISSING, &figures.streams, now);
     // What is of one stream alone makes no sense of many.
     let own = || figures.streams.iter().filter(|(_, _, own)| *own);
     for (family, value) in families::STREAM {
