@@ -265,7 +265,9 @@ fn a_flood_of_names_fills_neither_our_memory_nor_that_of_prometheus() {
     page.expect("framepipe_stream_samples_total{stream=\"_other\"}", 158_000.0);
     let run = close(started);
     run.expect(&[3]);
-    assert!(run.peaks[0] < 32 << 20, "{} KiB", run.peaks[0] >> 10);
+    // Four sessions of 4000 streams are open at once, each with a loss, and half of it is the
+    // books that every reader keeps: a bound all the same, and no more for more of them.
+    assert!(run.peaks[0] < 48 << 20, "{} KiB", run.peaks[0] >> 10);
 }
 
 #[test]
@@ -305,7 +307,9 @@ fn at_the_end_it_waits_for_a_scrape_if_asked_to() {
 fn it_may_be_a_branch() {
     let line = "sim-src sine --rate 1000 --duration 2s | fan-out --must 'cat > {new}/x.frames' \
                 --may 'show=to-metrics 0 --port-file {new}/port'";
-    let started = pipe(line).start();
+    let bin = framepipe_tests::binary("sim-src");
+    let path = format!("{}:/usr/bin:/bin", bin.parent().unwrap().display());
+    let started = pipe(line).env("PATH", &path).start();
     let address = address(&started);
     let stage = "framepipe_stage_queue_limit_bytes{stage=\"fan-out:show\",index=\"1\"}";
     until("what fan-out tells of the branch", || scrape(&address).get(stage).is_some());

@@ -50,7 +50,7 @@ fn every_metric_is_documented_and_every_one_that_is_exists() {
     let text = read("man/framepipe-metrics.5").replace("\\-", "-").replace("\\(aq", "'");
     for entry in text.split(".TP\n.BR framepipe_").skip(1) {
         let (line, rest) = entry.split_once('\n').unwrap();
-        let (name, kind) = line.split_once(" \"(").unwrap();
+        let (name, kind) = line.split_once(" \" (").unwrap_or_else(|| panic!("{line:?}"));
         let kind = kind.trim_end_matches(")\"");
         let help = rest.lines().take_while(|line| !line.starts_with('.'));
         let help = help.collect::<Vec<_>>().join(" ");
@@ -103,7 +103,7 @@ fn the_dashboard_and_the_alerts_name_only_metrics_that_there_are() {
     ));
     for file in ["framepipe.json", "alerts.yml", "alerts-test.yml"] {
         let names = named(&read(&format!("examples/grafana/{file}")));
-        assert!(names.len() >= 8, "{file}: {names:?}");
+        assert!(names.len() >= 7, "{file}: {names:?}");
         let unknown: Vec<_> = names.difference(&known).collect();
         assert!(unknown.is_empty(), "{file}: {unknown:?}");
     }
@@ -134,7 +134,8 @@ fn the_dashboard_is_one_that_grafana_takes() {
         rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap()
     });
     for name in asked {
-        let own = name.starts_with("__");
+        // One may also be the end of a regular expression.
+        let own = name.starts_with("__") || name.is_empty();
         assert!(own || variables.iter().any(|known| known == name), "${name}");
     }
 }

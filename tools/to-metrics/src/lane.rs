@@ -151,6 +151,7 @@ impl Lane {
         let stream = figures.streams.labels(self.row).clone();
         for (at, loss) in self.ledger.losses().iter().enumerate() {
             if self.booked.len() == at {
+                self.booked.reserve_exact(1);
                 let row = usize::MAX;
                 self.booked.push(Booked { row, samples: 0, places: 0, unknown: 0 });
             }

@@ -241,9 +241,6 @@ impl Sink for ToMetrics {
             return Ok(());
         }
         let now = self.clock.now();
-        if std::mem::take(&mut self.has_samples) {
-            self.figures.arrived = now;
-        }
         let since = *self.unpublished.get_or_insert(now);
         if now - since.max(self.published) >= PUBLISH {
             self.publish(now);
@@ -285,6 +282,9 @@ impl Sink for ToMetrics {
 
 impl ToMetrics {
     fn publish(&mut self, now: i64) {
+        if std::mem::take(&mut self.has_samples) {
+            self.figures.arrived = now;
+        }
         self.sessions.date(now, &mut self.figures);
         (self.has_news, self.unpublished) = (false, None);
         self.published = now;
