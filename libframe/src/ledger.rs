@@ -22,6 +22,7 @@ pub struct StreamLedger {
     duplicates: u64,
     reordered: u64,
     unknown: u64,
+    partial: u64,
     holes: Vec<Hole>,
     losses: Vec<Loss>,
     last_time: Option<i64>,
@@ -36,7 +37,7 @@ struct Hole {
 }
 
 /// Samples that one stage lost for one reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loss {
     /// The stage.
     pub stage: String,
@@ -48,6 +49,8 @@ pub struct Loss {
     pub places: u64,
     /// In how many of them it is not known how many.
     pub unknown: u64,
+    /// How many samples came without some of their channels.
+    pub partial: u64,
 }
 
 impl StreamLedger {
@@ -105,11 +108,7 @@ impl StreamLedger {
     /// found already.
     pub fn gap(&mut self, gap: &Gap) -> Option<Range<u64>> {
         if gap.count.is_none() {
-            self.unknown += 1;
-            let loss = self.book(gap, 0);
-            if let Some(entry) = self.losses.get_mut(loss) {
-                entry.unknown += 1;
-            }
+            self.book_unnumbered(gap);
             return None;
         }
         let before = self.expect(gap.first);
@@ -124,6 +123,18 @@ impl StreamLedger {
             self.own_up(gap);
         }
         before
+    }
+
+    /// Books a gap that takes no numbers: it is partial, or of unknown size.
+    fn book_unnumbered(&mut self, gap: &Gap) {
+        let (partial, unknown) = gap.partial.map_or((0, 1), |samples| (samples, 0));
+        self.partial = self.partial.saturating_add(partial);
+        self.unknown += unknown;
+        let loss = self.book(gap, 0);
+        if let Some(entry) = self.losses.get_mut(loss) {
+            entry.unknown += unknown;
+            entry.partial = entry.partial.saturating_add(partial);
+        }
     }
 
     /// A stage owns up to samples that were found missing before without a word: they are
@@ -192,8 +203,7 @@ impl StreamLedger {
             return at;
         }
         if self.losses.len() < MAX_LOSSES {
-            let (stage, samples, places, unknown) = (stage.into(), 0, 0, 0);
-            self.losses.push(Loss { stage, reason, samples, places, unknown });
+            self.losses.push(Loss { stage: stage.into(), reason, ..Loss::default() });
         }
         self.losses.len() - 1
     }
@@ -276,6 +286,11 @@ impl StreamLedger {
     /// GAPs that do not know how much is missing.
     pub fn unknown(&self) -> u64 {
         self.unknown
+    }
+
+    /// Samples that came without some of their channels.
+    pub fn partial(&self) -> u64 {
+        self.partial
     }
 
     /// Who lost how much.
@@ -369,9 +384,7 @@ mod tests {
             count: Some(range.end - range.start),
             reason,
             stage: "test".into(),
-            from: None,
-            to: None,
-            detail: String::new(),
+            ..Gap::default()
         }
     }
 
@@ -444,6 +457,18 @@ mod tests {
         assert_eq!(ledger.gap(&gap(5..10, Reason::Queue)), None);
         assert_eq!(ledger.gap(&gap(1..2, Reason::Queue)), None);
         assert_eq!(by_reason(&ledger, Reason::Upstream), Some((0, 0)));
+    }
+
+    #[test]
+    fn partial_gaps_are_a_loss_of_samples_that_come() {
+        let mut ledger = StreamLedger::default();
+        ledger.take(0, 3, 0);
+        let (partial, channels) = (Some(4), vec![1]);
+        let gap = Gap { count: None, partial, channels, ..gap(3..3, Reason::Transport) };
+        assert_eq!((ledger.gap(&gap), ledger.take(3, 4, 0)), (None, None));
+        assert_eq!((ledger.partial(), ledger.unknown(), ledger.lost()), (4, 0, 0));
+        let loss = &ledger.losses()[0];
+        assert_eq!((loss.samples, loss.places, loss.partial, loss.unknown), (0, 1, 4, 0));
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct LossReport {
     pub places: u64,
     /// In how many of them it is not known how many.
     pub unknown: u64,
+    /// How many samples came without some of their channels.
+    pub partial: u64,
     /// Why.
     pub reason: &'static str,
     /// Who lost them, or only noticed.
@@ -34,6 +36,7 @@ impl LossReport {
             samples: loss.samples,
             places: loss.places,
             unknown: loss.unknown,
+            partial: loss.partial,
             reason: loss.reason.name(),
             stage: loss.stage.clone(),
             explained: loss.reason.is_explained(),
@@ -45,9 +48,17 @@ impl LossReport {
         ledger.losses().iter().map(LossReport::new).collect()
     }
 
+    /// `3`, or `3 and 480 incomplete`, with numbers as the reader of the report likes them.
+    pub fn size(&self, number: impl Fn(u64) -> String) -> String {
+        match self.partial {
+            0 => number(self.samples),
+            n => format!("{} and {} incomplete", number(self.samples), number(n)),
+        }
+    }
+
     /// Whether anything of it is still missing.
     pub fn is_open(&self) -> bool {
-        self.samples + self.unknown > 0
+        self.samples + self.unknown + self.partial > 0
     }
 
     /// `device, by sim-src`; `UNEXPLAINED, noticed by to-h5`.
@@ -77,6 +88,12 @@ pub struct GapReport {
     pub stage: String,
     /// Whether that accounts for them.
     pub explained: bool,
+    /// How many samples came without these channels, in a partial gap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partial: Option<u64>,
+    /// See there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<u32>,
     /// What happened, for people.
     pub detail: String,
     /// The capture times before and after, as far as they are known.
@@ -94,9 +111,20 @@ impl GapReport {
             reason: gap.reason.name(),
             stage: gap.stage.clone(),
             explained: gap.reason.is_explained(),
+            partial: gap.partial,
+            channels: gap.channels.clone(),
             detail: gap.detail.clone(),
             from_ns: gap.from,
             to_ns: gap.to,
+        }
+    }
+
+    /// How many samples it is about: `3`, `480 incomplete`, `an unknown number`.
+    pub fn size(&self, number: impl Fn(u64) -> String) -> String {
+        match (self.count, self.partial) {
+            (Some(count), _) => number(count),
+            (None, Some(partial)) => format!("{} incomplete", number(partial)),
+            (None, None) => "an unknown number".into(),
         }
     }
 
@@ -126,6 +154,8 @@ pub struct LedgerReport {
     pub unknown: u64,
     /// Those of them that nobody owns up to.
     pub unexplained_unknown: u64,
+    /// Samples that came without some of their channels.
+    pub partial: u64,
     /// Whether the sums agree: what came and each loss make up what was numbered.
     pub balanced: bool,
     /// Whether the session broke off, so that more may be missing at its end.
@@ -173,7 +203,11 @@ impl LedgerReport {
         }
         report.losses.sort_by_key(|loss| std::cmp::Reverse(loss.loss.samples));
         report.verdict = match report.unexplained + report.unexplained_unknown {
-            0 if report.balanced && report.lost + report.unknown == 0 => "GOOD",
+            0 if report.balanced
+                && report.lost + report.unknown + report.partial == 0 =>
+            {
+                "GOOD"
+            }
             0 if report.balanced => "WARNING",
             _ => "FAIL",
         };
@@ -197,6 +231,7 @@ impl LedgerReport {
             *known = known.saturating_add(loss.samples);
             unknown.into_iter().for_each(|sum| *sum += loss.unknown);
             self.unknown += loss.unknown;
+            self.partial = self.partial.saturating_add(loss.partial);
             self.add_loss(name, loss);
         }
     }
@@ -214,6 +249,7 @@ impl LedgerReport {
         sum.loss.samples = sum.loss.samples.saturating_add(loss.samples);
         sum.loss.places += loss.places;
         sum.loss.unknown += loss.unknown;
+        sum.loss.partial += loss.partial;
         sum.streams.push(name.into());
     }
 
@@ -306,7 +342,7 @@ mod tests {
         let count = Some(hole.end - hole.start);
         let (stage, detail) = (stage.into(), String::new());
         let gap =
-            Gap { first: hole.start, count, reason, stage, from: None, to: None, detail };
+            Gap { first: hole.start, count, reason, stage, detail, ..Gap::default() };
         ledger.explain(&gap);
         ledger
     }

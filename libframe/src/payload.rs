@@ -106,7 +106,17 @@ pub struct Stage {
 
 /// Who lost samples, in a GAP.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Reason {
@@ -123,6 +133,7 @@ pub enum Reason {
     /// The stage before did not pass them on and did not say why.
     Upstream,
     /// A reason this version does not know.
+    #[default]
     #[serde(other)]
     Unknown,
 }
@@ -148,8 +159,9 @@ impl Reason {
     }
 }
 
-/// GAP: samples that are missing, and why.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// GAP: samples that are missing, and why; or channels that are missing in samples that are
+/// there, which is a *partial* gap.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gap {
     /// The first missing sample.
     pub first: u64,
@@ -170,6 +182,19 @@ pub struct Gap {
     /// What happened, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
+    /// In a partial gap: how many samples, from `first` on, are sent without some of their
+    /// channels. `count` is none then, so that whoever does not know this key takes no
+    /// samples for missing, and still learns of a loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<u64>,
+    /// In a partial gap: those channels, as places in the last dimension. They hold NaN, or
+    /// 0 in a type that has none.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounded::places"
+    )]
+    pub channels: Vec<u32>,
 }
 
 impl Gap {
@@ -439,6 +464,12 @@ pub(crate) mod bounded {
         from: D,
     ) -> Result<Vec<Totals>, D::Error> {
         from.deserialize_seq(Seq::<Totals, 65536>(PhantomData))
+    }
+
+    pub(crate) fn places<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<u32>, D::Error> {
+        from.deserialize_seq(Seq::<u32, 65536>(PhantomData))
     }
 
     /// At most `N` elements.

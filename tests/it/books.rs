@@ -73,7 +73,7 @@ fn description() -> Stream {
 
 fn gap(first: u64, count: Option<u64>) -> Gap {
     let (stage, reason) = ("elsewhere".into(), Reason::Device);
-    Gap { first, count, reason, stage, from: None, to: None, detail: String::new() }
+    Gap { first, count, reason, stage, ..Gap::default() }
 }
 
 /// First, count, reason and stage of every GAP of a stream.
@@ -118,6 +118,36 @@ fn a_record_that_contradicts_its_stream_is_dropped_and_counted() {
         // What is malformed is missing, so a share of it may be allowed.
         script.through("inspect-frames --max-loss 50%").expect(&[0]);
     }
+}
+
+#[test]
+fn samples_without_some_of_their_channels_are_a_loss_that_takes_no_numbers() {
+    let partial =
+        Gap { count: None, partial: Some(2), channels: vec![1], ..gap(2, None) };
+    let script = Script::new(7).data(0..2).say(1, 2, &partial).data(2..4).end(0, 4);
+    for tool in READERS {
+        let run = script.through(tool);
+        run.expect(&[3]).expect_stderr(0, "0 of 4 samples lost; 2 came without some of");
+        run.expect_stderr(0, "two: 0 lost, 2 incomplete, gaps: 1, reason: device");
+        script.through(&format!("{tool} --max-loss 49%")).expect(&[3]);
+        script.through(&format!("{tool} --max-loss 51%")).expect(&[0]);
+    }
+    for filter in FILTERS {
+        let run = script.through(filter);
+        assert_eq!(run.payloads::<Gap>(), std::slice::from_ref(&partial), "{filter}");
+        assert_eq!(run.samples(), 4, "{filter}");
+    }
+    let told = script.through("inspect-frames -f json");
+    let inspected = &told.json()["sessions"][0]["ledger"];
+    let told = script.through("jitter-report -f json");
+    let reported = &told.json()[0]["sessions"][0]["ledger"];
+    for ledger in [inspected, reported] {
+        assert_eq!(ledger["verdict"], "WARNING");
+        assert_eq!((&ledger["partial"], &ledger["lost"]), (&2.into(), &0.into()));
+    }
+    script.through("pick-frames -c 0 | inspect-frames").expect(&[3, 0]);
+    let chosen = script.through("pick-frames -c 1");
+    assert_eq!(chosen.payloads::<Gap>()[0].channels, [0]);
 }
 
 #[test]

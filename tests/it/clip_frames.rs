@@ -271,7 +271,8 @@ fn a_gap_belongs_to_the_clip_whose_time_it_is_in_and_what_is_outside_is_not_lost
         let (first, from) = (seq, Some(tape.start + after - 1));
         let (count, to) = (Some(1), Some(tape.start + after + 20 * MS));
         let (reason, stage, detail) = (Reason::Device, "tape".into(), String::new());
-        let gap = Gap { first, count, reason, stage, from, to, detail }.to_bytes();
+        let gap = Gap { first, count, reason, stage, from, to, detail, ..Gap::default() }
+            .to_bytes();
         let header = tape.header(Kind::GAP, 1, seq + 1, tape.start + after);
         let bytes = tape.record(after, &Record::new(header, &gap)).bytes();
         // The sample is taken out that the gap stands for.

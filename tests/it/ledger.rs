@@ -260,7 +260,7 @@ fn with_gaps(gaps: &[(u64, Option<u64>, Reason, &str)]) -> Vec<u8> {
             let (stage, detail) = ((*stage).into(), String::new());
             let (count, reason) = (*count, *reason);
             let gap =
-                Gap { first: *first, count, reason, stage, from: None, to: None, detail };
+                Gap { first: *first, count, reason, stage, detail, ..Gap::default() };
             let (kind, seq) = (Kind::GAP, gap.next());
             let header = Header { kind, seq, flags: 0, ..header };
             Record::new(header, &gap.to_bytes()).encode(&mut out);

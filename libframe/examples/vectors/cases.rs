@@ -151,15 +151,7 @@ pub(crate) fn lines() -> Stream {
 }
 
 pub(crate) fn gap(first: u64, count: Option<u64>, reason: Reason) -> Gap {
-    Gap {
-        first,
-        count,
-        reason,
-        stage: "capture".into(),
-        from: None,
-        to: None,
-        detail: String::new(),
-    }
+    Gap { first, count, reason, stage: "capture".into(), ..Gap::default() }
 }
 
 /// SESSION, STREAM, DATA 0 to 3, END: records 0 to 6.

@@ -72,6 +72,12 @@ pub(crate) fn ok() -> Vec<Case> {
         ),
         ok("gap-known", "Three samples are missing, and a GAP tells.", 6, gap_known()),
         ok(
+            "gap-partial",
+            "Two samples come without their second channel, and a GAP tells.",
+            7,
+            gap_partial(),
+        ),
+        ok(
             "gap-unknown",
             "Samples are missing, nobody knows how many: they took no numbers.",
             6,
@@ -291,6 +297,13 @@ pub(crate) fn gap_known() -> Writer {
         0,
         &End { streams: vec![totals], reason: "end".into() },
     )
+}
+
+pub(crate) fn gap_partial() -> Writer {
+    let (partial, channels) = (Some(2), vec![1]);
+    let gap = Gap { partial, channels, ..gap(1, None, Reason::Transport) };
+    let begin = Writer::new(A).typed(1, 0, &pairs()).data(1, 0).typed(1, 1, &gap);
+    begin.data(1, 1).data(1, 2).end(&[(1, 3)])
 }
 
 /// Samples 0 to 3 in this order, some of them perhaps again.

@@ -163,14 +163,12 @@ fn explain(stream: &mut StreamLedger, hole: Option<std::ops::Range<u64>>) {
         count: Some(hole.end - hole.start),
         reason: Reason::Upstream,
         stage: String::new(),
-        from: None,
-        to: None,
-        detail: String::new(),
+        ..Gap::default()
     });
 }
 
 fn total(stream: &StreamLedger) -> Value {
-    json!({
+    let mut total = json!({
         "first": stream.first().unwrap_or_default().to_string(),
         "next": stream.next().to_string(),
         "samples": stream.samples().to_string(),
@@ -178,7 +176,11 @@ fn total(stream: &StreamLedger) -> Value {
         "duplicates": stream.duplicates().to_string(),
         "reordered": stream.reordered().to_string(),
         "unknown_gaps": stream.unknown().to_string(),
-    })
+    });
+    if stream.partial() > 0 {
+        total["partial"] = json!(stream.partial().to_string());
+    }
+    total
 }
 
 fn state_payload(entry: &mut Value, record: &Record<'_>) {

@@ -13,6 +13,8 @@ pub struct Account {
     samples: u64,
     lost: u64,
     unknown: u64,
+    /// Samples that came without some of their channels.
+    partial: u64,
     duplicates: u64,
     reordered: u64,
     damaged_places: u64,
@@ -41,6 +43,7 @@ impl Account {
         self.samples += stream.samples();
         self.lost += stream.lost();
         self.unknown += stream.unknown();
+        self.partial += stream.partial();
         self.duplicates += stream.duplicates();
         self.reordered += stream.reordered();
         for loss in stream.losses().iter().filter(|loss| loss.places > 0) {
@@ -59,6 +62,7 @@ impl Account {
         self.samples += other.samples;
         self.lost += other.lost;
         self.unknown += other.unknown;
+        self.partial += other.partial;
         self.duplicates += other.duplicates;
         self.reordered += other.reordered;
         self.damaged_places += other.damaged_places;
@@ -76,6 +80,7 @@ impl Account {
         self.samples = written.samples;
         self.lost = written.lost;
         self.unknown = written.unknown;
+        self.partial = written.partial;
         self.losses = written.losses;
     }
 
@@ -141,11 +146,17 @@ impl Account {
         }
         match max_loss {
             Some(share) => {
-                self.lost as f64 > share * (self.samples + self.lost) as f64
+                let all = (self.samples + self.lost) as f64;
+                (self.lost + self.partial) as f64 > share * all
                     || (share == 0.0 && self.is_loss(None))
             }
-            None => self.lost + self.unknown + self.damaged_places + self.malformed > 0,
+            None => self.missing() + self.damaged_places + self.malformed > 0,
         }
+    }
+
+    /// Whether samples, or parts of them, are missing: more than 0 if so.
+    fn missing(&self) -> u64 {
+        self.lost + self.unknown + self.partial
     }
 
     /// Says on stderr what was lost. Nothing if nothing was.
@@ -166,7 +177,7 @@ impl Account {
             let n = self.malformed;
             eprintln!("{name}: {n} records contradict their stream's description");
         }
-        if self.lost + self.unknown > 0 {
+        if self.missing() > 0 {
             self.tell_losses(name);
         }
         if verbose && self.duplicates + self.reordered > 0 {
@@ -185,16 +196,24 @@ impl Account {
             0 => String::new(),
             n => format!(", and an unknown number more, gaps: {n}"),
         };
-        eprintln!("{name}: {} of {all} samples lost{unknown}", self.lost);
+        let partial = match self.partial {
+            0 => String::new(),
+            n => format!("; {n} came without some of their channels"),
+        };
+        eprintln!("{name}: {} of {all} samples lost{unknown}{partial}", self.lost);
         for (stream, loss) in self.losses.iter().take(MAX_LINES) {
-            let Loss { stage, reason, samples, places, .. } = loss;
+            let Loss { stage, reason, samples, places, partial, .. } = loss;
+            let partial = match partial {
+                0 => String::new(),
+                n => format!(", {n} incomplete"),
+            };
             let by = match reason.is_explained() {
                 true => format!("by {stage}"),
                 false => format!("unexplained, noticed by {stage}"),
             };
             let reason = reason.name();
             eprintln!(
-                "{name}: {stream}: {samples} lost, gaps: {places}, reason: {reason}, {by}"
+                "{name}: {stream}: {samples} lost{partial}, gaps: {places}, reason: {reason}, {by}"
             );
         }
         if self.losses.len() > MAX_LINES {

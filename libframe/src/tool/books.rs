@@ -344,9 +344,10 @@ impl Books {
         let damages = self.damages;
         let stream = self.stream(header)?;
         let before = Before::look(stream, damages);
-        let lost = stream.lost();
+        let missing = |stream: &StreamLedger| stream.lost() + stream.partial();
+        let before_it = missing(stream);
         let hole = stream.gap(gap);
-        let booked = stream.lost() - lost;
+        let booked = missing(stream) - before_it;
         self.counters.told.add(booked);
         match hole {
             Some(hole) => self.hole(header, hole, before, gap.from, to),
@@ -373,6 +374,7 @@ impl Books {
             from: before.time,
             to: to_time,
             detail: format!("between {} and {}", open.last_stage(), self.name),
+            ..Gap::default()
         };
         if let Some(stream) = open.ledger.stream(header.stream) {
             stream.explain(&gap);
@@ -488,9 +490,8 @@ impl Books {
             count: None,
             reason: Reason::Upstream,
             stage: stage.clone(),
-            from: None,
-            to: None,
             detail: "stopped without END".into(),
+            ..Gap::default()
         };
         if let Some(account) = open.ledger.stream(0) {
             account.gap(&gap);

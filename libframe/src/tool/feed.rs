@@ -55,7 +55,7 @@ pub struct Raw<'a> {
 }
 
 /// Samples that a source did not get, for [`Feed::missing`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Missing<'a> {
     /// The first of them; `None` for the stream's next.
     pub first: Option<u64>,
@@ -69,6 +69,9 @@ pub struct Missing<'a> {
     pub to: Option<i64>,
     /// What happened, for people.
     pub detail: &'a str,
+    /// If only these channels of the samples are missing: the samples themselves come next,
+    /// with NaN in their place.
+    pub channels: &'a [u32],
 }
 
 impl Feed {
@@ -135,8 +138,8 @@ impl Feed {
         reason: Reason,
         detail: &str,
     ) -> Result<()> {
-        let (first, from, to) = (None, None, None);
-        self.missing(number, &Missing { first, count, reason, from, to, detail })
+        let missing = Missing { count, reason, detail, ..Missing::default() };
+        self.missing(number, &missing)
     }
 
     /// Says that the samples from `first` on are missing.
@@ -148,14 +151,18 @@ impl Feed {
         reason: Reason,
         detail: &str,
     ) -> Result<()> {
-        let (first, from, to) = (Some(first), None, None);
-        self.missing(number, &Missing { first, count, reason, from, to, detail })
+        let first = Some(first);
+        let missing = Missing { first, count, reason, detail, ..Missing::default() };
+        self.missing(number, &missing)
     }
 
     /// Says that samples are missing, and between which times that was.
     pub fn missing(&mut self, number: u16, missing: &Missing<'_>) -> Result<()> {
-        let Missing { first, count, reason, from, to, detail } = *missing;
-        let (to, skipped) = (to.unwrap_or_else(|| self.clock.now()), count.unwrap_or(0));
+        let Missing { first, count, reason, from, to, detail, channels } = *missing;
+        let to = to.unwrap_or_else(|| self.clock.now());
+        let (count, partial) =
+            if channels.is_empty() { (count, None) } else { (None, count.or(Some(0))) };
+        let skipped = count.unwrap_or(0);
         let first = self.with(number, |stream| {
             let first = first.unwrap_or(stream.next);
             stream.taken += skipped;
@@ -163,8 +170,11 @@ impl Feed {
             first
         });
         self.counters.lost.add(skipped);
-        let (stage, to, detail) = (self.name.clone(), Some(to), detail.into());
-        let gap = Gap { first, count, reason, stage, from, to, detail };
+        self.counters.told.add(partial.unwrap_or(0));
+        let (stage, detail) = (self.name.clone(), detail.into());
+        let (to, channels) = (Some(to), channels.to_vec());
+        let gap =
+            Gap { first, count, reason, stage, from, to, detail, partial, channels };
         self.put(number, gap.next(), to.unwrap_or_default(), &gap)
     }
 

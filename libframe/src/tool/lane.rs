@@ -340,7 +340,7 @@ impl Lane {
             stage: stage.into(),
             from: Some(run.from),
             to: Some(run.to),
-            detail: String::new(),
+            ..Gap::default()
         };
         let (session, stream) = self.key;
         let (kind, seq, time) = (Kind::GAP, gap.next(), run.to);

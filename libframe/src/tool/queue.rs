@@ -265,7 +265,7 @@ impl Queue {
             stage: self.stage.clone(),
             from: Some(dropped.from),
             to: Some(dropped.to),
-            detail: String::new(),
+            ..Gap::default()
         };
         let header = Header {
             kind: Kind::GAP,

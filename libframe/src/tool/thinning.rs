@@ -22,9 +22,10 @@ impl Thinning {
     /// unknown number stays unknown.
     pub fn gap(self, gap: Gap) -> Option<Gap> {
         let first = self.number(gap.first);
-        let Some(count) = gap.count else { return Some(Gap { first, ..gap }) };
-        let next = self.number(gap.first.saturating_add(count));
-        (first < next).then_some(Gap { first, count: Some(next - first), ..gap })
+        let kept = |count| self.number(gap.first.saturating_add(count)) - first;
+        let (count, partial) = (gap.count.map(kept), gap.partial.map(kept));
+        let nothing = count.or(partial) == Some(0);
+        (!nothing).then_some(Gap { first, count, partial, ..gap })
     }
 }
 
@@ -41,6 +42,14 @@ mod tests {
             kept.iter().map(|seq| thinning.number(*seq)).collect::<Vec<_>>(),
             [2, 3, 4]
         );
+    }
+
+    #[test]
+    fn partial_gaps_are_thinned_too() {
+        let gap = |partial| Gap { first: 4, partial: Some(partial), ..Gap::default() };
+        let thinned = Thinning(3).gap(gap(9)).map(|gap| (gap.first, gap.partial));
+        assert_eq!(thinned, Some((2, Some(3))));
+        assert_eq!(Thinning(3).gap(gap(2)), None);
     }
 
     #[test]

@@ -15,9 +15,7 @@ pub(crate) fn gap(range: Range<u64>, reason: Reason) -> Gap {
         count: Some(range.end - range.start),
         reason,
         stage: "test".into(),
-        from: None,
-        to: None,
-        detail: String::new(),
+        ..Gap::default()
     }
 }
 

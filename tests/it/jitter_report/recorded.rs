@@ -133,6 +133,7 @@ impl Recorded {
             from: Some(START + from),
             to: Some(START + to),
             detail: "pulled out".into(),
+            ..Gap::default()
         };
         self.next.insert(stream, first + count);
         self.put(stream, first + count, START + to, &gap);

@@ -191,7 +191,8 @@ impl Frames {
         if self.stream == 0 {
             return Ok(());
         }
-        let (first, from) = (None, self.last);
-        feed.missing(self.stream, &Missing { first, count, reason, from, to, detail })
+        let from = self.last;
+        let missing = Missing { count, reason, from, to, detail, ..Missing::default() };
+        feed.missing(self.stream, &missing)
     }
 }

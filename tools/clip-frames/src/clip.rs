@@ -87,9 +87,8 @@ pub(crate) fn send_none(
             count: None,
             reason: Reason::Upstream,
             stage: stage.into(),
-            from: None,
             to: Some(ended.time),
-            detail: String::new(),
+            ..Gap::default()
         };
         out.send(Record::new(header(Kind::GAP), &gap.to_bytes()))?;
     }

@@ -182,7 +182,7 @@ impl Delivery {
             stage: self.stage.clone(),
             from: Some(span.from),
             to: Some(span.to),
-            detail: String::new(),
+            ..Gap::default()
         };
         let Some(ledger) = self.sent.ledger(span.session).stream(span.stream) else {
             return;

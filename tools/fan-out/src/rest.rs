@@ -208,8 +208,7 @@ mod tests {
     fn what_is_kept_collapses_to_how_many_are_missing() {
         let gap = |first, count| {
             let (reason, stage) = (Reason::Device, "test".into());
-            let (from, to, detail) = (None, None, String::new());
-            Gap { first, count: Some(count), reason, stage, from, to, detail }.to_bytes()
+            Gap { first, count: Some(count), reason, stage, ..Gap::default() }.to_bytes()
         };
         let mut rest = Rest::default();
         for n in 0..100 {

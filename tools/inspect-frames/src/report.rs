@@ -60,6 +60,8 @@ pub(crate) struct StreamReport {
     pub(crate) lost: u64,
     pub(crate) losses: Vec<LossReport>,
     pub(crate) unknown_gaps: u64,
+    /// Samples that came without some of their channels.
+    pub(crate) partial: u64,
     pub(crate) duplicates: u64,
     pub(crate) reordered: u64,
     pub(crate) descriptions: u64,
@@ -157,6 +159,7 @@ fn streams(views: &BTreeMap<u16, StreamView>, ended: &Ended<'_>) -> Vec<StreamRe
             lost: ledger.lost(),
             losses: LossReport::of_stream(ledger),
             unknown_gaps: ledger.unknown(),
+            partial: ledger.partial(),
             duplicates: ledger.duplicates(),
             reordered: ledger.reordered(),
             descriptions: view.descriptions,

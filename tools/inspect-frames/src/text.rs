@@ -93,7 +93,7 @@ fn write_ledger(ledger: &LedgerReport, out: &mut impl Write) -> Result<()> {
     )?;
     for entry in &ledger.losses {
         let (loss, streams) = (&entry.loss, entry.streams.join(", "));
-        let (n, places, who) = (loss.samples, loss.places, loss.who());
+        let (n, places, who) = (loss.size(plain), loss.places, loss.who());
         writeln!(out, "    {n} lost in {streams}, gaps: {places}, {who}")?;
         if let Some(evidence) = entry.evidence() {
             writeln!(out, "      {evidence}")?;
@@ -111,11 +111,12 @@ fn write_ledger(ledger: &LedgerReport, out: &mut impl Write) -> Result<()> {
 
 fn write_details(stream: &StreamReport, out: &mut impl Write) -> Result<()> {
     for loss in stream.losses.iter().filter(|loss| loss.is_open()) {
-        let (samples, places, who) = (loss.samples, loss.places, loss.who());
+        let (samples, places, who) = (loss.size(plain), loss.places, loss.who());
         writeln!(out, "      {samples} lost, gaps: {places}, {who}")?;
     }
     for (count, what) in [
         (stream.unknown_gaps, "gaps of unknown size"),
+        (stream.partial, "samples came without some of their channels"),
         (stream.duplicates, "samples came twice"),
         (stream.reordered, "samples came after later ones"),
         (stream.descriptions.saturating_sub(1), "changes of its description"),
@@ -141,14 +142,17 @@ fn sample_form(stream: &StreamReport) -> String {
     if shape.is_empty() { of.into() } else { format!("{of} × {}", shape.join(" × ")) }
 }
 
+/// Numbers without marks between thousands.
+fn plain(n: u64) -> String {
+    n.to_string()
+}
+
 fn write_gaps(report: &Report, out: &mut impl Write) -> Result<()> {
     for entry in report.gaps.iter().take(MAX_LISTED) {
         let gap = &entry.gap;
         let stream = report.streams.iter().find(|stream| stream.number == entry.stream);
         let name = stream.map_or("?", |stream| stream.name.as_str());
-        let count =
-            gap.count.map_or("an unknown number".into(), |count| count.to_string());
-        let (first, who) = (gap.first_sample, gap.who());
+        let (count, first, who) = (gap.size(plain), gap.first_sample, gap.who());
         write!(out, "  gap in {name}: {count} from sample {first}, {who}")?;
         match gap.detail.as_str() {
             "" => writeln!(out)?,

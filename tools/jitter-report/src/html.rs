@@ -154,7 +154,7 @@ fn add_ledger(ledger: &LedgerReport, page: &mut String) {
     *page += &format!("<p>{}.</p>\n", ledger_sums(ledger));
     let row = |entry: &SessionLoss| {
         vec![
-            count(entry.loss.samples),
+            entry.loss.size(count),
             count(entry.loss.places),
             entry.loss.who(),
             entry.streams.join(", "),
@@ -316,7 +316,7 @@ fn add_gaps(stream: &StreamReport, page: &mut String) {
         let gap = &placed.gap;
         vec![
             count(gap.first_sample),
-            gap.count.map_or("unknown".into(), count),
+            gap.size(count),
             place(placed.at_seconds),
             gap.reason.into(),
             gap.stage.clone(),

@@ -91,6 +91,8 @@ pub(crate) struct StreamReport {
     pub(crate) first_sample: Option<u64>,
     pub(crate) lost: u64,
     pub(crate) unknown_gaps: u64,
+    /// Samples that came without some of their channels.
+    pub(crate) partial: u64,
     pub(crate) duplicates: u64,
     pub(crate) reordered: u64,
     /// Samples that follow in number and not in time.
@@ -213,6 +215,7 @@ impl StreamReport {
             first_sample: ledger.first(),
             lost: ledger.lost(),
             unknown_gaps: ledger.unknown(),
+            partial: ledger.partial(),
             duplicates: ledger.duplicates(),
             reordered: ledger.reordered(),
             backwards: view.backwards,

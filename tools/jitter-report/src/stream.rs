@@ -192,6 +192,7 @@ impl StreamView {
             from,
             to,
             detail: "no record says why".into(),
+            ..Gap::default()
         };
         self.ledger.explain(&gap);
         self.note_gap(gap, to.or(from).unwrap_or_default());
@@ -207,7 +208,8 @@ impl StreamView {
 
     /// Takes a GAP, in its place among the samples.
     pub(crate) fn take_gap(&mut self, gap: Gap, time: i64) {
-        let booked = |ledger: &StreamLedger| (ledger.lost(), ledger.unknown());
+        let booked =
+            |ledger: &StreamLedger| (ledger.lost(), ledger.unknown(), ledger.partial());
         let last = self.ledger.last_time();
         let time = last.unwrap_or(time);
         let before = booked(&self.ledger);

@@ -259,7 +259,7 @@ pub(crate) fn gaps(stream: &StreamReport, session: &SessionReport) -> String {
         let seconds =
             gap.from_ns.zip(gap.to_ns).map_or(0, |(from, to)| to.saturating_sub(from));
         let to = axis.place(at_seconds + seconds as f64 / 1e9);
-        let n = gap.count.map_or("an unknown number".into(), count);
+        let n = gap.size(count);
         let title = format!(
             "{n} lost from sample {} at {}: {}",
             count(gap.first_sample),

@@ -109,7 +109,7 @@ fn write_ledger(
 ) -> Result<()> {
     writeln!(out, "  ledger: {}", ledger_sums(ledger))?;
     for entry in &ledger.losses {
-        let (n, gaps) = (count(entry.loss.samples), plural(entry.loss.places, "gap"));
+        let (n, gaps) = (entry.loss.size(count), plural(entry.loss.places, "gap"));
         let (who, streams) = (entry.loss.who(), entry.streams.join(", "));
         let line = format!("    {n} in {gaps}: {who} ({streams})");
         writeln!(out, "{}", style.cut(&line, style.width))?;
@@ -134,6 +134,9 @@ pub(crate) fn ledger_sums(ledger: &LedgerReport) -> String {
     }
     if ledger.unknown > 0 {
         text += &format!(", and {} of unknown size", plural(ledger.unknown, "gap"));
+    }
+    if ledger.partial > 0 {
+        text += &format!(", {} without some channels", count(ledger.partial));
     }
     if ledger.open_ended {
         text += "; what may have come at the end is not known";
@@ -301,12 +304,12 @@ pub(crate) fn place(seconds: f64) -> String {
 
 fn write_gaps(stream: &StreamReport, style: &Style, out: &mut impl Write) -> Result<()> {
     for loss in stream.losses.iter().filter(|loss| loss.is_open()) {
-        let (n, gaps) = (count(loss.samples), plural(loss.places, "gap"));
+        let (n, gaps) = (loss.size(count), plural(loss.places, "gap"));
         writeln!(out, "  {n} lost in {gaps}: {}", loss.who())?;
     }
     for placed in stream.gaps.iter().take(MAX_LISTED) {
         let gap = &placed.gap;
-        let n = gap.count.map_or("an unknown number".into(), count);
+        let n = gap.size(count);
         let (first, at) = (count(gap.first_sample), place(placed.at_seconds));
         let detail = match gap.detail.as_str() {
             "" => String::new(),

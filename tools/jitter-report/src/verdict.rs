@@ -109,6 +109,11 @@ fn losses(stream: &StreamReport, limits: &Limits, findings: &mut Vec<Finding>) {
         let text = format!("{n} with an unknown number of samples lost");
         findings.push(warning("unknown-gaps", stream.unknown_gaps as f64, 0.0, text));
     }
+    if stream.partial > 0 {
+        let n = plural(stream.partial, "sample");
+        let text = format!("{n} came without some of their channels");
+        findings.push(warning("partial", stream.partial as f64, 0.0, text));
+    }
 }
 
 fn rate(stream: &StreamReport, limits: &Limits, findings: &mut Vec<Finding>) {

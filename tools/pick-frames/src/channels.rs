@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use globset::Glob;
+use libframe::payload::Gap;
 use libframe::schema::{Media, Stream};
 use libframe::tool::Usage;
 
@@ -53,6 +54,18 @@ impl Channels {
         }
     }
 
+    /// What a gap is among these channels; `None` if it was about others only.
+    pub(crate) fn gap(&self, gap: Gap) -> Option<Gap> {
+        if gap.partial.is_none() {
+            return Some(gap);
+        }
+        let missing =
+            |at: &usize| gap.channels.iter().any(|place| *place as usize == *at);
+        let chosen = (0..).zip(&self.places).filter(|(_, at)| missing(at));
+        let channels: Vec<u32> = chosen.map(|(place, _)| place).collect();
+        (!channels.is_empty()).then_some(Gap { channels, ..gap })
+    }
+
     /// Appends the chosen numbers of a sample.
     pub(crate) fn gather(&self, sample: &[u8], out: &mut Vec<u8>) {
         for at in &self.places {
@@ -97,6 +110,18 @@ mod tests {
     fn choose(words: &[&str]) -> Result<Channels> {
         let words: Vec<_> = words.iter().map(|word| word.to_string()).collect();
         Channels::choose(&words, &stream())
+    }
+
+    #[test]
+    fn a_partial_gap_names_the_channels_as_they_are_now() {
+        let chosen = choose(&["b*", "0"]).unwrap();
+        let gap = |channels: &[u32]| {
+            let channels = channels.to_vec();
+            chosen.gap(Gap { partial: Some(1), channels, ..Gap::default() })
+        };
+        assert_eq!(gap(&[0, 3]).map(|gap| gap.channels), Some(vec![1, 2]));
+        assert_eq!(gap(&[1]), None);
+        assert!(chosen.gap(Gap { count: Some(1), ..Gap::default() }).is_some());
     }
 
     #[test]

@@ -352,18 +352,22 @@ impl Pick {
 
     fn gap(&self, record: Record<'_>, out: &mut impl Output) -> Result<()> {
         let header = record.header;
-        let held =
-            self.plans.get(&(header.session, header.stream)).map(|p| p.held.is_some());
-        if held == Some(true) || !self.is_in_range(&header) {
+        let plan = self.plans.get(&(header.session, header.stream));
+        if plan.is_some_and(|plan| plan.held.is_some()) || !self.is_in_range(&header) {
             return Ok(());
         }
         let Ok(gap) = Gap::from_bytes(record.payload) else {
             return out.send(record);
         };
-        if self.thinning.0 == 1 {
+        let channels = plan.and_then(|plan| plan.channels.as_ref());
+        if self.thinning.0 == 1 && (gap.partial.is_none() || channels.is_none()) {
             return out.send(record);
         }
-        let Some(gap) = self.thinning.gap(gap) else { return Ok(()) };
+        let gap = match channels {
+            Some(channels) => channels.gap(gap),
+            None => Some(gap),
+        };
+        let Some(gap) = gap.and_then(|gap| self.thinning.gap(gap)) else { return Ok(()) };
         let header = Header { seq: gap.next(), ..header };
         out.send(Record::new(header, &gap.to_bytes()))
     }

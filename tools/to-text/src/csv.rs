@@ -193,7 +193,11 @@ fn dtype_of(stream: &Stream) -> Option<Dtype> {
 
 fn gap_note(gap: &Gap) -> String {
     let count = gap.count.map_or("unknown number".into(), |count| count.to_string());
-    format!("{count} missing from {}: {} ({})", gap.first, gap.reason.name(), gap.stage)
+    let what = match gap.partial {
+        Some(n) => format!("channels {:?} of {n}", gap.channels),
+        None => count,
+    };
+    format!("{what} missing from {}: {} ({})", gap.first, gap.reason.name(), gap.stage)
 }
 
 fn event_note(event: &Event) -> String {

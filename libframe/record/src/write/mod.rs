@@ -252,9 +252,9 @@ impl Recording {
             count: Some(record.samples()),
             reason: Reason::Corrupt,
             stage: "to-h5".into(),
-            from: None,
             to: Some(header.time),
             detail: why.into(),
+            ..Gap::default()
         };
         let header = Header { kind: Kind::GAP, flags: 0, seq: gap.next(), ..header };
         self.add_row(&Record::new(header, &gap.to_bytes()))
