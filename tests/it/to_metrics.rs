@@ -184,6 +184,30 @@ fn losses_have_a_stage_and_a_reason_and_late_samples_are_found() {
     close(started).expect(&[3]);
 }
 
+#[test]
+fn samples_that_lack_channels_are_a_loss_too() {
+    let mut bytes = Vec::new();
+    announce(1, 7, "rig", &mut bytes);
+    for (first, reason) in
+        [(0, Reason::Transport), (8, Reason::Transport), (8, Reason::Queue)]
+    {
+        let (partial, channels, stage) = (Some(5), vec![2, 3], "zmq-src".into());
+        let gap = Gap { first, reason, partial, channels, stage, ..Gap::default() };
+        Record::new(header(Kind::GAP, 1, 7, 0), &gap.to_bytes()).encode(&mut bytes);
+    }
+    let (started, address) = shown(bytes);
+    let of = |what: &str, reason: &str| {
+        let labels = format!("stream=\"rig\",stage=\"zmq-src\",reason=\"{reason}\"");
+        format!("framepipe_stream_{what}_total{{{labels}}}")
+    };
+    let page = scrape_until(&address, &of("partial_samples", "queue"), 5.0);
+    page.expect(&of("partial_samples", "transport"), 10.0);
+    page.expect(&of("gaps", "transport"), 2.0)
+        .expect(&of("lost_samples", "transport"), 0.0);
+    page.expect(&of("unknown_gaps", "transport"), 0.0);
+    close(started).expect(&[3]);
+}
+
 fn header(kind: Kind, stream: u16, session: u32, seq: u64) -> Header {
     Header { kind, flags: 0, stream, session, seq, time: 5, sent: 6 }
 }
@@ -203,12 +227,9 @@ fn names_of_any_kind_are_escaped() {
     Record::new(header(Kind::DATA, 1, 7, 0), b"x").encode(&mut bytes);
     let gap = Gap {
         first: 1,
-        count: None,
         reason: Reason::Queue,
         stage: "\u{7}\"".into(),
-        from: None,
-        to: None,
-        detail: String::new(),
+        ..Gap::default()
     };
     Record::new(header(Kind::GAP, 1, 7, 1), &gap.to_bytes()).encode(&mut bytes);
     let (started, address) = shown(bytes);
@@ -242,9 +263,7 @@ fn a_flood_of_names_fills_neither_our_memory_nor_that_of_prometheus() {
                 count: Some(1),
                 reason: Reason::Queue,
                 stage: format!("stage-{stream}"),
-                from: None,
-                to: None,
-                detail: String::new(),
+                ..Gap::default()
             };
             Record::new(header(Kind::GAP, stream, session, seq + 1), &gap.to_bytes())
                 .encode(&mut bytes);

@@ -59,6 +59,8 @@ def check_stream(page, stream):
         lost = value(page, "framepipe_stream_lost_samples_total", **labels)
         found = value(page, "framepipe_stream_found_samples_total", **labels)
         expect(f"{labels}", lost - found, loss["samples"])
+        partial = value(page, "framepipe_stream_partial_samples_total", **labels)
+        expect(f"{labels}, incomplete", partial, loss["partial"])
 
 
 def quantile(buckets, share):

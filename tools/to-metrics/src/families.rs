@@ -139,6 +139,11 @@ pub(crate) const LOSS: &[Column<LossFigures>] = &[
         |row, _| int(row.samples),
     ),
     counter(
+        "framepipe_stream_partial_samples",
+        "Samples that came without some of their channels, by the same.",
+        |row, _| int(row.partial),
+    ),
+    counter(
         "framepipe_stream_found_samples",
         "Samples counted as lost that came late after all, or that another stage owned up to.",
         |row, _| int(row.found),

@@ -161,6 +161,8 @@ pub(crate) struct LossFigures {
     pub(crate) gaps: u64,
     /// Gaps of unknown length.
     pub(crate) unknown: u64,
+    /// Samples that came without some of their channels.
+    pub(crate) partial: u64,
 }
 
 /// Input that was no record.

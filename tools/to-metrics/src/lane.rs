@@ -38,12 +38,13 @@ pub(crate) struct Lane {
     is_fresh: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Booked {
     row: usize,
     samples: u64,
     places: u64,
     unknown: u64,
+    partial: u64,
 }
 
 impl Lane {
@@ -152,8 +153,7 @@ impl Lane {
         for (at, loss) in self.ledger.losses().iter().enumerate() {
             if self.booked.len() == at {
                 self.booked.reserve_exact(1);
-                let row = usize::MAX;
-                self.booked.push(Booked { row, samples: 0, places: 0, unknown: 0 });
+                self.booked.push(Booked { row: usize::MAX, ..Booked::default() });
             }
             let (lost, found) = self.booked[at].book(loss, &stream, figures);
             let row = figures.streams.at(self.row);
@@ -189,8 +189,9 @@ impl Booked {
         stream: &Labels,
         figures: &mut Figures,
     ) -> (u64, u64) {
-        let old = (self.samples, self.places, self.unknown);
-        if old == (loss.samples, loss.places, loss.unknown) {
+        let old = (self.samples, self.places, self.unknown, self.partial);
+        let new = (loss.samples, loss.places, loss.unknown, loss.partial);
+        if old == new {
             return (0, 0);
         }
         if self.row == usize::MAX {
@@ -204,8 +205,8 @@ impl Booked {
         row.found = row.found.saturating_add(found);
         row.gaps += gained(loss.places, self.places);
         row.unknown += gained(loss.unknown, self.unknown);
-        (self.samples, self.places, self.unknown) =
-            (loss.samples, loss.places, loss.unknown);
+        row.partial = row.partial.saturating_add(gained(loss.partial, self.partial));
+        (self.samples, self.places, self.unknown, self.partial) = new;
         (lost, found)
     }
 }
@@ -229,15 +230,7 @@ fn loss_row(
 }
 
 fn untold(first: u64, count: u64) -> Gap {
-    Gap {
-        first,
-        count: Some(count),
-        reason: Reason::Unknown,
-        stage: String::new(),
-        from: None,
-        to: None,
-        detail: String::new(),
-    }
+    Gap { first, count: Some(count), ..Gap::default() }
 }
 
 /// What a stream is, as labels.
