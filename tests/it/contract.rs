@@ -489,6 +489,20 @@ fn every_stage_reports_each_second_and_at_the_end() {
 }
 
 #[test]
+fn who_has_a_queue_says_how_much_may_wait_in_it() {
+    let line = "sim-src -n 20 --queue 1MiB | queue-frames --queue 3MiB | pick-frames \
+                | fan-out --queue 2MiB --must cat --may 'cat > /dev/null'";
+    let stats = pipe(line).run().expect(&[0; 4]).payloads::<Stats>();
+    let limit = |stage: &str| {
+        let of_stage = stats.iter().find(|stats| stats.stage == stage);
+        of_stage.unwrap_or_else(|| panic!("{stage}")).queue_limit
+    };
+    assert_eq!(limit("sim-src"), Some(1 << 20));
+    assert_eq!(limit("queue-frames"), Some(3 << 20));
+    assert_eq!(limit("pick-frames"), None);
+}
+
+#[test]
 fn nothing_is_sent_before_it_was_captured() {
     for filter in FILTERS {
         // Slow enough that each sample is waited for.

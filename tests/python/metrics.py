@@ -91,14 +91,15 @@ def check_stage(page, stage):
     mean = get("hop_seconds_sum") / count
     if not stage["latency"][0][0] / 1e9 <= mean <= stage["latency_max_ns"] / 1e9:
         sys.exit(f"{name}: a mean hop of {mean} s")
-    every = of(page, "framepipe_stage_hop_seconds_bucket")
-    own = [(dict(key), n) for key, n in every.items() if labels.items() <= set(key)]
-    buckets = sorted((float(key["le"]), n) for key, n in own)
-    for share in (0.5, 0.99):
-        low, high = quantile(buckets, share)
-        told = stage[f"latency_p{share * 100:.0f}_ns"] / 1e9
-        if not low <= told <= high * 1.0001:
-            sys.exit(f"{name}: {share} below {low} to {high}, told {told}")
+    for what, told_as in (("hop", "latency"), ("age", "age")):
+        every = of(page, f"framepipe_stage_{what}_seconds_bucket")
+        own = [(dict(key), n) for key, n in every.items() if labels.items() <= set(key)]
+        buckets = sorted((float(key["le"]), n) for key, n in own)
+        for share in (0.5, 0.99):
+            low, high = quantile(buckets, share)
+            told = stage[f"{told_as}_p{share * 100:.0f}_ns"] or 0
+            if not low <= told / 1e9 <= high * 1.0001:
+                sys.exit(f"{name}: {what}: {share} in {low} to {high}, told {told} ns")
 
 
 def agree(text, open_text, report):

@@ -216,7 +216,8 @@ pub(crate) const STAGE_HOP: Family = Family::histogram(
 
 pub(crate) const STAGE_AGE: Family = Family::histogram(
     "framepipe_stage_age_seconds",
-    "Time from the capture of a record's first sample to this stage reading it.",
+    "Time from the capture of a record's first sample to this stage reading it; at a source, \
+     to its writing.",
 );
 
 pub(crate) const STAGE_INFO: Family =

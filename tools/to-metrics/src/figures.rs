@@ -204,7 +204,9 @@ pub(crate) struct StageFigures {
     /// CPU time of all processes that were this stage, ns.
     pub(crate) cpu: u64,
     pub(crate) hop: Histogram,
-    pub(crate) age: Histogram,
+    age: Histogram,
+    /// It captures, or plays a recording.
+    is_origin: bool,
     /// Version, host and command.
     pub(crate) info: Option<Labels>,
     /// The process that is the stage now, and its CPU time as it told last.
@@ -222,7 +224,14 @@ impl StageFigures {
         }
     }
 
+    /// Time from capture to this stage. One that captures reads nothing: its way from
+    /// capture is its hop.
+    pub(crate) fn age(&self) -> &Histogram {
+        if self.is_origin && self.age.total() == 0 { &self.hop } else { &self.age }
+    }
+
     fn take(&mut self, stats: &Stats) {
+        self.is_origin |= stats.origin || stats.index == 0;
         for (sum, gained) in
             [(&mut self.input, stats.input), (&mut self.output, stats.output)]
         {

@@ -108,7 +108,7 @@ fn stages(page: &mut Page, figures: &Figures, now: Instant) {
     }
     page.begin(&families::STAGE_AGE);
     for (labels, row, _) in figures.stages.iter() {
-        page.durations(labels.as_str(), &row.age);
+        page.durations(labels.as_str(), row.age());
     }
     let own = figures.stages.iter().filter(|(_, _, own)| *own);
     infos(page, &families::STAGE_INFO, own.map(|(_, row, _)| row.info.as_ref()));
