@@ -306,7 +306,7 @@ fn health_is_that_samples_come() {
 
 #[test]
 fn at_the_end_it_waits_for_a_scrape_if_asked_to() {
-    let line = format!("sim-src sine -n 50 --rate max | {TOOL} --linger 30s -v");
+    let line = format!("sim-src sine -n 50 --rate max | {TOOL} --linger 10m -v");
     let mut started = pipe(&line).start();
     let address = address(&started);
     started.until_stderr(1, "waiting for a last scrape");
