@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::thread::Builder;
 use std::time::Duration;
 
 use framepipe_tests::pipe;
@@ -143,7 +144,8 @@ fn two_hundred_clients_at_once_are_all_served() {
     let clients: Vec<_> = (0..200)
         .map(|_| {
             let address = address.clone();
-            std::thread::spawn(move || (0..3).for_each(|_| drop(scrape(&address))))
+            let scrapes = move || (0..3).for_each(|_| drop(scrape(&address)));
+            Builder::new().name("client".into()).spawn(scrapes).unwrap()
         })
         .collect();
     clients.into_iter().for_each(|client| client.join().unwrap());

@@ -5,16 +5,20 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use framepipe_tests::Started;
+use libframe::clock::{Clock, SECOND};
+
+/// For how long something is waited for.
+const PATIENCE: i64 = 30 * SECOND;
 
 /// Waits until something holds.
 #[track_caller]
 pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
+    let began = Clock::system().now();
     while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(30), "never: {what}");
+        assert!(Clock::system().now() - began < PATIENCE, "never: {what}");
         sleep(Duration::from_millis(10));
     }
 }
@@ -131,9 +135,9 @@ pub(super) fn scrape(address: &str) -> Page {
 #[track_caller]
 pub(super) fn scrape_until(address: &str, name: &str, value: f64) -> Page {
     let mut page = Page::default();
-    let began = Instant::now();
+    let began = Clock::system().now();
     while page.get(name) != Some(value) {
-        let late = began.elapsed() > Duration::from_secs(30);
+        let late = Clock::system().now() - began > PATIENCE;
         assert!(!late, "{name} never was {value}\n{}", page.text);
         page = scrape(address);
     }
