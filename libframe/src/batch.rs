@@ -142,6 +142,13 @@ impl<'a> Samples<'a> {
         self.sizes.is_empty() && Some(self.bytes.len()) == size.checked_mul(self.n)
     }
 
+    /// All samples back to back, as pieces of four bytes, where each sample is a whole number
+    /// of them: for who takes float32 from where it lies.
+    pub fn numbers(&self) -> Option<&'a [[u8; 4]]> {
+        let (numbers, rest) = self.bytes.as_chunks();
+        (self.sizes.is_empty() && rest.is_empty()).then_some(numbers)
+    }
+
     /// Capture time of a sample.
     pub fn time(&self, index: usize) -> i64 {
         let offset = number(self.offsets, index).map_or(0, i64::from_le_bytes);

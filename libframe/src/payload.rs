@@ -340,6 +340,9 @@ pub struct Stats {
     /// The deepest its queue was, in bytes.
     #[serde(default)]
     pub queue: u64,
+    /// How much may wait in its queue, in bytes, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_limit: Option<u64>,
     /// Time from the stage before writing to this one reading, and at a source from capture
     /// to writing: `[bucket, count]` pairs.
     #[serde(default, deserialize_with = "bounded::buckets")]

@@ -78,6 +78,12 @@ impl Stream {
         self.shape.iter().try_fold(size, |n, dim| n.checked_mul(*dim as usize))
     }
 
+    /// Whether it only tells about another stream, whose name `meta` has as `about`: who
+    /// shows or sends streams may leave it out.
+    pub fn is_about_another(&self) -> bool {
+        self.meta.contains_key("about")
+    }
+
     /// Numbers in a sample; 1 for an empty shape.
     pub fn width(&self) -> usize {
         self.shape.iter().fold(1, |n, dim| n.saturating_mul(*dim as usize))

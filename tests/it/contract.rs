@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use rustix::pty;
 
 use tables::{
-    CLIPPER, DEVICES, FILTERS, RECORDER, SINKS, SOURCES, TELLERS, all, command, every,
+    CLIPPER, DEVICES, FILTERS, SILENT, SINKS, SOURCES, TELLERS, all, command, every,
     keepers, name, readers, stages,
 };
 
@@ -233,7 +233,7 @@ fn a_capture_that_was_to_run_on_says_that_its_reader_is_gone() {
 
 #[test]
 fn an_own_failure_names_tool_and_thing() {
-    for tool in all().filter(|tool| *tool != RECORDER) {
+    for tool in all().filter(|tool| !SILENT.contains(tool)) {
         let tool = if name(tool) == "sim-src" { "sim-src -n 5 --rate max" } else { tool };
         let full = File::options().write(true).open("/dev/full").unwrap();
         let run = pipe(tool).input(recording(10)).output_fd(full).run();
@@ -486,6 +486,20 @@ fn every_stage_reports_each_second_and_at_the_end() {
         assert!(samples > 400 && hops > 40, "{stage}: {samples} {hops}");
         assert!(own.iter().all(|stats| stats.rss > 0 && stats.cpu > 0));
     }
+}
+
+#[test]
+fn who_has_a_queue_says_how_much_may_wait_in_it() {
+    let line = "sim-src -n 20 --queue 1MiB | queue-frames --queue 3MiB | pick-frames \
+                | fan-out --queue 2MiB --must cat --may 'cat > /dev/null'";
+    let stats = pipe(line).run().expect(&[0; 4]).payloads::<Stats>();
+    let limit = |stage: &str| {
+        let of_stage = stats.iter().find(|stats| stats.stage == stage);
+        of_stage.unwrap_or_else(|| panic!("{stage}")).queue_limit
+    };
+    assert_eq!(limit("sim-src"), Some(1 << 20));
+    assert_eq!(limit("queue-frames"), Some(3 << 20));
+    assert_eq!(limit("pick-frames"), None);
 }
 
 #[test]

@@ -87,6 +87,7 @@ fn every_vector_passes_through_every_filter_without_a_crash() {
                 "inspect-frames",
                 "jitter-report",
                 "to-text",
+                "to-metrics 0",
             ] {
                 let run = pipe(tool).input_file(&path).run();
                 let code = run.codes()[0];

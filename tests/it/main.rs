@@ -13,6 +13,7 @@ mod memory;
 mod source;
 mod spec;
 mod tidy;
+mod zmtp;
 
 mod batch_frames;
 mod calibrate_frames;
@@ -33,4 +34,8 @@ mod sim_device;
 mod sim_src;
 mod thin_frames;
 mod to_h5;
+mod to_metrics;
+mod to_osc;
 mod to_text;
+mod to_zmq;
+mod zmq_src;

@@ -37,13 +37,18 @@ const READERS: &[&str] = &[
     "queue-frames --queue 4MiB",
     "queue-frames --queue 4MiB --overflow drop-oldest",
     "thin-frames --rate 1000000",
+    "thin-frames --factor 30",
+    "thin-frames --factor 3 --method average",
     "thin-frames --queue 4MiB --newest",
     "thin-frames --queue 4MiB --adapt",
     "clip-frames --memory 4MiB --when *>-9e9 --pre 1h --post 1h",
     "mark-frames",
     "inspect-frames",
     "jitter-report",
+    "to-osc udp://127.0.0.1:9 --queue 4MiB --blobs --events --gaps",
     "to-text --bytes 100000000",
+    "to-metrics 0",
+    "to-zmq tcp://127.0.0.1:*",
 ];
 
 fn header(kind: Kind, stream: u16, session: u32) -> Header {

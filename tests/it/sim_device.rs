@@ -1,5 +1,7 @@
 //! `sim-device`, as a client at its port sees it, and the maps of the gloves it can be.
 
+pub(crate) mod open_ephys;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read as _;

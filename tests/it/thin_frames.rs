@@ -1,5 +1,7 @@
 //! `thin-frames`
 
+mod resampling;
+
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! `to-text`
 
 use framepipe_tests::pipe;
+use libframe::wire::{Header, Kind};
 use serde_json::Value;
 
 fn lines(line: &str) -> Vec<Value> {
@@ -97,4 +98,26 @@ fn a_slow_stream_is_shown_as_it_comes() {
 fn a_terminal_is_what_text_is_for() {
     let run = pipe("to-text").input(pipe("sim-src -n 3 --rate max").run().stdout).run();
     run.expect(&[0]).expect_silence();
+}
+
+#[test]
+fn a_table_has_the_columns_of_streams_that_are_announced_after_an_event() {
+    let early = pipe("sim-src sine:channels=2 -n 5 --rate max --event begin@0s").run();
+    let mut records = early.records();
+    // As of a source that tells first that it is connected.
+    let at = |kind| move |(h, _): &(Header, Vec<u8>)| h.kind == kind;
+    let event = records.iter().position(at(Kind::EVENT)).unwrap();
+    let stream = records.iter().position(at(Kind::STREAM)).unwrap();
+    let event = records.remove(event);
+    records.insert(stream, event);
+    let mut bytes = Vec::new();
+    for (header, payload) in &records {
+        libframe::wire::Record::new(*header, payload).encode(&mut bytes);
+    }
+    let run = pipe("to-text -f csv").input(bytes).run();
+    run.expect(&[0]).expect_silence();
+    let lines: Vec<_> = run.text().lines().collect();
+    assert_eq!(lines.len(), 7, "{lines:?}");
+    assert!(lines[0].starts_with("time,stream,kind,seq,note,"), "{lines:?}");
+    assert!(lines[1].ends_with(",begin,,"), "{lines:?}");
 }

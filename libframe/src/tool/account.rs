@@ -90,6 +90,12 @@ impl Account {
         self.lost = self.lost.saturating_add(samples);
     }
 
+    /// Counts samples of a stream that came, and that this stage could not pass on.
+    pub fn add_own(&mut self, stream: &str, loss: &Loss) {
+        self.add_dropped(loss.samples);
+        self.add_loss(stream.into(), loss.clone());
+    }
+
     pub(super) fn add_damage(&mut self, damage: &Damage) {
         if damage.cause == Cause::Late {
             self.late_bytes += damage.bytes;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use clap::parser::ValueSource;
 use clap::{Arg, Args, Command, FromArgMatches as _, Parser, ValueEnum};
 
 use super::page;
@@ -25,6 +26,8 @@ pub(super) enum Role {
     Merge,
     /// A sink whose destination may stall.
     Recorder,
+    /// A sink with a queue between it and a peer.
+    Sender,
     /// A sink whose product is text on stdout.
     TextSink,
     /// What a client would find at a port; it has no part in the records.
@@ -48,7 +51,8 @@ impl Role {
 
     /// Whether records come to it from a stage before.
     pub(super) fn takes_records(self) -> bool {
-        self.passes_on() || matches!(self, Role::Sink | Role::Recorder | Role::TextSink)
+        self.passes_on()
+            || matches!(self, Role::Sink | Role::Recorder | Role::Sender | Role::TextSink)
     }
 
     /// The word for it in a plan.
@@ -60,6 +64,7 @@ impl Role {
             Role::Merge => "merge",
             Role::Sink => "sink",
             Role::Recorder => "recorder",
+            Role::Sender => "sender",
             Role::TextSink => "text",
             Role::Device => "device",
             Role::Command => "command",
@@ -140,6 +145,17 @@ pub(super) struct Common {
     /// What to do when the queue is full; drops are told in GAP records
     #[arg(long, value_enum, default_value_t = Overflow::Block, value_name = "POLICY")]
     pub(super) overflow: Overflow,
+
+    /// Which of the two the user gave.
+    #[arg(skip)]
+    pub(super) given: Given,
+}
+
+/// What the user said about the queue; the rest is what the tool finds usual.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Given {
+    pub(super) queue: bool,
+    pub(super) overflow: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -166,7 +182,11 @@ pub(super) fn parse<A: Parser>(role: Role) -> Result<(A, Common), u8> {
     }
     let matches = command.try_get_matches();
     let parsed = matches.and_then(|mut matches| {
-        Ok((A::from_arg_matches_mut(&mut matches)?, Common::from_arg_matches(&matches)?))
+        let args = A::from_arg_matches_mut(&mut matches)?;
+        let mut common = Common::from_arg_matches(&matches)?;
+        let given = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        common.given = Given { queue: given("queue"), overflow: given("overflow") };
+        Ok((args, common))
     });
     parsed.map_err(|err| {
         // Help that a pager stopped reading is no failure.
@@ -186,7 +206,7 @@ fn command<A: Parser>(role: Role) -> Command {
         Role::Recorder | Role::QueueingFilter | Role::Merge | Role::Splitter => {
             &["overflow"]
         }
-        Role::Queue => &[],
+        Role::Queue | Role::Sender => &[],
         Role::Device => &["idle", "max_loss", "meta", "max_record", "queue", "overflow"],
         Role::Command => &[
             "count",
@@ -204,7 +224,11 @@ fn command<A: Parser>(role: Role) -> Command {
     let global = own.has_subcommands();
     let examples = own.get_after_help().map(|text| format!("{text}\n\n"));
     let notes = examples.unwrap_or_default() + NOTES;
+    let manual = own.get_after_long_help().map(|text| format!("{text}\n\n{NOTES}"));
     let mut command = Common::augment_args(own).after_help(notes);
+    if let Some(manual) = manual {
+        command = command.after_long_help(manual);
+    }
     let common = Common::augment_args(Command::new(""));
     for arg in common.get_arguments() {
         let id = arg.get_id().clone();
@@ -226,6 +250,13 @@ fn adapted(arg: Arg, role: Role) -> Arg {
         (Role::Recorder, "queue") => arg
             .default_value("32MiB")
             .help("How much input may wait while the disk or the peer stalls"),
+        (Role::Sender, "queue") => arg
+            .hide_default_value(true)
+            .help("How much may wait for the receiver [default: as the mode says]"),
+        (Role::Sender, "overflow") => arg.hide_default_value(true).help(
+            "What to do when the queue is full; drops are losses \
+             [default: as the mode says]",
+        ),
         (Role::Merge, "queue") => arg
             .default_value("1MiB")
             .help("How much of each input may wait for the others"),

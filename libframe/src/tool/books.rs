@@ -51,6 +51,8 @@ pub(super) struct Books {
     recorded: bool,
     /// Capture time of the samples that came last.
     latest: i64,
+    /// Why samples are missing that nobody speaks of.
+    holes: Reason,
     /// Why to stop before the input ends.
     done: Option<&'static str>,
 }
@@ -65,17 +67,17 @@ struct Before {
 impl Before {
     /// What is known before a stream's first record, in a session that began after so many
     /// damaged places.
-    fn first(stream: &StreamLedger, intact: u64) -> Before {
+    fn first(stream: &StreamLedger, intact: u64, holes: Reason) -> Before {
         let corrupt = stream.first_mark().is_some_and(|damages| damages > intact);
-        let reason = if corrupt { Reason::Corrupt } else { Reason::Upstream };
+        let reason = if corrupt { Reason::Corrupt } else { holes };
         Before { reason, time: None }
     }
 
     /// Looks at a stream, and marks how far it has been looked at.
     #[inline]
-    fn look(stream: &mut StreamLedger, damages: u64) -> Before {
+    fn look(stream: &mut StreamLedger, damages: u64, holes: Reason) -> Before {
         let corrupt = stream.mark(damages) < damages;
-        let reason = if corrupt { Reason::Corrupt } else { Reason::Upstream };
+        let reason = if corrupt { Reason::Corrupt } else { holes };
         Before { reason, time: stream.last_time() }
     }
 }
@@ -104,6 +106,7 @@ impl Books {
             next_stats: now + SECOND,
             recorded: false,
             latest: now,
+            holes: Reason::Upstream,
             done: None,
         }
     }
@@ -112,6 +115,11 @@ impl Books {
     pub(super) fn is_recorded(&mut self, recorded: bool) {
         self.recorded = recorded;
         self.stats.origin = recorded;
+    }
+
+    /// Says why samples are missing that nobody speaks of.
+    pub(super) fn are_missing_by(&mut self, reason: Reason) {
+        self.holes = reason;
     }
 
     /// Says which of several inputs this is. STATS are then made where all come together.
@@ -222,7 +230,8 @@ impl Books {
         self.records += 1;
         self.counters.input.add(record.samples(), record.wire_len());
         // What was sent before this stage began comes from a file, or waited for us.
-        if header.sent >= self.begun {
+        // What was sent in the future was sent by another host's clock.
+        if header.sent >= self.begun && header.sent <= self.arrival {
             self.delays.hop.add(self.arrival.saturating_sub(header.sent).max(0) as u64);
         }
         match header.kind {
@@ -247,9 +256,9 @@ impl Books {
                 self.delays.age.add(age);
             }
         }
-        let damages = self.damages;
+        let (damages, holes) = (self.damages, self.holes);
         let stream = self.stream(&header)?;
-        let before = Before::look(stream, damages);
+        let before = Before::look(stream, damages, holes);
         let hole = stream.take(header.seq, n, header.time);
         let taken = stream.samples();
         if let Some(hole) = hole {
@@ -328,9 +337,9 @@ impl Books {
 
     /// Other records than samples tell which sample is next, and so what is missing.
     fn expect(&mut self, header: &Header, to: &mut impl Consumer) -> Result<()> {
-        let damages = self.damages;
+        let (damages, holes) = (self.damages, self.holes);
         let stream = self.stream(header)?;
-        let before = Before::look(stream, damages);
+        let before = Before::look(stream, damages, holes);
         match stream.expect(header.seq) {
             Some(hole) => self.hole(header, hole, before, None, to),
             None => Ok(()),
@@ -341,9 +350,9 @@ impl Books {
         if header.stream == 0 {
             self.complain(broke_off(&gap.stage));
         }
-        let damages = self.damages;
+        let (damages, holes) = (self.damages, self.holes);
         let stream = self.stream(header)?;
-        let before = Before::look(stream, damages);
+        let before = Before::look(stream, damages, holes);
         let missing = |stream: &StreamLedger| stream.lost() + stream.partial();
         let before_it = missing(stream);
         let hole = stream.gap(gap);
@@ -428,10 +437,12 @@ impl Books {
         let (from_start, intact) = (open.from_start, open.damages);
         for totals in &end.streams {
             let header = Header { stream: totals.stream, ..header };
-            let damages = self.damages;
+            let (damages, holes) = (self.damages, self.holes);
             let stream = self.stream(&header)?;
-            let [head, tail] =
-                [Before::first(stream, intact), Before::look(stream, damages)];
+            let [head, tail] = [
+                Before::first(stream, intact, holes),
+                Before::look(stream, damages, holes),
+            ];
             let [first, last] = stream.settle(totals, from_start);
             for (hole, before) in [(first, head), (last, tail)] {
                 if let Some(hole) = hole {

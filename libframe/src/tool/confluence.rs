@@ -77,6 +77,7 @@ impl Confluence {
             let (file, books) = (inlet.open()?, Books::new(common, counters, clock));
             intakes.push(Intake::new(&inlet.label, file, books, room, limit, now)?);
         }
+        counters.hold(common.queue.saturating_mul(inlets.len() as u64));
         Ok(Confluence {
             order: Tournament::new(intakes.len()),
             intakes,

@@ -5,6 +5,7 @@
 //! is, and a loss on its line is what it was asked for, not a reason for exit status 3.
 
 use std::io::Write as _;
+use std::os::fd::BorrowedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -77,6 +78,12 @@ impl Device {
         Ok(self.stop.wait(None, Some(until))? == Wake::Time)
     }
 
+    /// The same, but a descriptor that becomes readable ends the wait earlier; for devices
+    /// that also listen.
+    pub fn wait_for(&self, fd: BorrowedFd<'_>, until: i64) -> Result<Wake> {
+        Ok(self.stop.wait(Some(fd), Some(until))?)
+    }
+
     /// Where times come from.
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -87,14 +94,14 @@ impl Device {
         self.count
     }
 
-    /// Counts a sample that went out, for the status.
-    pub fn sent(&self, bytes: usize) {
-        self.counters.output.add(1, bytes);
+    /// Counts samples that went out together, for the status.
+    pub fn sent(&self, samples: u64, bytes: usize) {
+        self.counters.output.add(samples, bytes);
     }
 
-    /// Counts a sample that the line lost, for the status.
-    pub fn lost(&self) {
-        self.counters.lost.add(1);
+    /// Counts samples that the line lost, for the status.
+    pub fn lost(&self, samples: u64) {
+        self.counters.lost.add(samples);
     }
 
     /// Writes a line to stdout at once: someone waits for it to find the port.

@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::queue::Queue;
 use super::signal::{Stop, Wake};
 use super::status::Counters;
+use super::voice::Voice;
 use crate::clock::Clock;
 use crate::payload::{Event, Gap, Payload, Reason, Value};
 use crate::schema::Stream;
@@ -21,8 +22,7 @@ pub struct Feed {
     pub(super) clock: Clock,
     pub(super) counters: Arc<Counters>,
     pub(super) session: u32,
-    pub(super) name: String,
-    pub(super) verbose: bool,
+    pub(super) voice: Voice,
     pub(super) count: Option<u64>,
     pub(super) idle: Option<i64>,
     pub(super) last: i64,
@@ -35,6 +35,8 @@ pub(super) struct FeedStream {
     next: u64,
     taken: u64,
     version: u32,
+    /// It ends when the others do: `--count` is not about it.
+    aside: bool,
 }
 
 /// What a source sends under its own numbers, instead of through [`Feed::sample`].
@@ -77,7 +79,18 @@ pub struct Missing<'a> {
 impl Feed {
     /// Opens a stream; returns its number.
     pub fn open(&mut self, description: &Stream) -> Result<u16> {
-        self.streams.push(FeedStream { next: 0, taken: 0, version: description.version });
+        self.add(description, false)
+    }
+
+    /// Opens a stream that goes beside others, at a rate of its own: `--count` neither ends
+    /// it nor waits for it.
+    pub fn open_aside(&mut self, description: &Stream) -> Result<u16> {
+        self.add(description, true)
+    }
+
+    fn add(&mut self, description: &Stream, aside: bool) -> Result<u16> {
+        let version = description.version;
+        self.streams.push(FeedStream { next: 0, taken: 0, version, aside });
         let number = self.streams.len() as u16;
         self.put(number, 0, self.clock.now(), description)?;
         Ok(number)
@@ -171,7 +184,7 @@ impl Feed {
         });
         self.counters.lost.add(skipped);
         self.counters.told.add(partial.unwrap_or(0));
-        let (stage, detail) = (self.name.clone(), detail.into());
+        let (stage, detail) = (self.voice.name().to_owned(), detail.into());
         let (to, channels) = (Some(to), channels.to_vec());
         let gap =
             Gap { first, count, reason, stage, from, to, detail, partial, channels };
@@ -191,9 +204,14 @@ impl Feed {
         label: &str,
         value: Value,
     ) -> Result<()> {
+        let source = self.voice.name().into();
+        self.event_from(number, time, &Event { label: label.into(), value, source })
+    }
+
+    /// Sends an event that someone else saw, at that time.
+    pub fn event_from(&mut self, number: u16, time: i64, event: &Event) -> Result<()> {
         let next = self.with(number, |stream| stream.next);
-        let event = Event { label: label.into(), value, source: self.name.clone() };
-        self.put(number, next, time, &event)
+        self.put(number, next, time, event)
     }
 
     /// The number of a stream's next sample.
@@ -206,17 +224,22 @@ impl Feed {
     pub fn left(&self, number: u16) -> u64 {
         let stream =
             usize::from(number).checked_sub(1).and_then(|at| self.streams.get(at));
+        if stream.is_some_and(|stream| stream.aside) {
+            return u64::MAX;
+        }
         let taken = stream.map_or(0, |stream| stream.taken);
         self.count.map_or(u64::MAX, |count| count.saturating_sub(taken))
     }
 
     /// Whether to go on: nobody asked to stop, and no option says so.
     pub fn is_running(&mut self) -> bool {
-        let all = (1..=self.streams.len()).all(|number| self.left(number as u16) == 0);
+        let mut counted = self.streams.iter().filter(|stream| !stream.aside).peekable();
+        let all = counted.peek().is_some()
+            && counted.all(|stream| self.count.is_some_and(|n| stream.taken >= n));
         let idle = self.idle.is_some_and(|idle| self.clock.now() - self.last >= idle);
         self.reason = match () {
             () if self.stop.is_signalled() => "signal",
-            () if self.count.is_some() && all && !self.streams.is_empty() => "count",
+            () if all => "count",
             () if self.stop.is_over() => "duration",
             () if idle => "idle",
             () if self.stop.is_requested() => "reader gone",
@@ -227,9 +250,14 @@ impl Feed {
 
     /// Waits for a device, or until `until`; wakes when it is time to stop.
     pub fn wait(&self, fd: Option<BorrowedFd<'_>>, until: Option<i64>) -> Result<Wake> {
+        self.wait_any(fd.as_slice(), until)
+    }
+
+    /// Waits for one of several descriptors.
+    pub fn wait_any(&self, fds: &[BorrowedFd<'_>], until: Option<i64>) -> Result<Wake> {
         let idle = self.idle.map(|idle| self.last.saturating_add(idle));
         let deadline = until.into_iter().chain(idle).min();
-        let wake = self.stop.wait(fd, deadline)?;
+        let wake = self.stop.wait_any(fds, deadline)?;
         let idle =
             idle.is_some_and(|idle| wake == Wake::Time && self.clock.now() >= idle);
         Ok(if idle { Wake::Stop } else { wake })
@@ -237,9 +265,12 @@ impl Feed {
 
     /// Says something on stderr, if asked to say more.
     pub fn tell(&self, text: &str) {
-        if self.verbose {
-            eprintln!("{}: {text}", self.name);
-        }
+        self.voice.detail(text);
+    }
+
+    /// How it may speak.
+    pub fn voice(&self) -> &Voice {
+        &self.voice
     }
 
     /// How many samples of each stream are wanted, if that is limited.

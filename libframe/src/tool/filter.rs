@@ -110,6 +110,9 @@ pub trait Filter: Sized {
         Ok(())
     }
 
+    /// Adds what the tool itself lost of what came, and has told in GAPs.
+    fn losses(&self, _account: &mut Account) {}
+
     /// Called once, when the input is over and stdout is flushed.
     fn close(&mut self, _account: &Account) -> Result<()> {
         Ok(())
@@ -127,7 +130,7 @@ pub enum Queue {
     Overflow,
 }
 
-/// What the user said about a filter's queue.
+/// What the user said about a filter's or a sink's queue.
 #[derive(Clone, Debug)]
 pub struct Room {
     /// How many bytes may wait.
@@ -136,6 +139,8 @@ pub struct Room {
     pub overflow: Overflow,
     /// How the stage speaks, and what it is called.
     pub voice: Voice,
+    /// Whether the user wants an end: who waits for a peer should not for ever, then.
+    pub stop: Stop,
 }
 
 /// Runs a filter from stdin to stdout.
@@ -150,17 +155,18 @@ pub fn filter<F: Filter>() -> ExitCode {
         let stop = Stop::at_signal(&clock, None)?;
         let counters = Arc::new(Counters::default());
         let origin = F::origin(&args)?;
-        let input = Input::new(origin, stop, common, &counters, &clock);
+        let input = Input::new(origin, stop.clone(), common, &counters, &clock);
         let out = Stdout::open(&counters, &clock)?;
         let mut filter = F::open(args)?;
         let voice = Voice::new(common);
         filter.voice(voice.clone());
         let (bytes, overflow) = (common.queue, common.overflow.clone());
-        let backlog = filter.backlog(&Room { bytes, overflow, voice })?;
+        let backlog = filter.backlog(&Room { bytes, overflow, voice, stop })?;
         let status = Status::start(common, role, &counters, &clock)?;
         let filter = match backlog {
             None => run(filter, out, input, common, account),
             Some(backlog) => {
+                counters.hold(common.queue);
                 let out = Queued::start(backlog, out, &counters, &clock)?;
                 run(filter, out, input, common, account)
             }
@@ -186,7 +192,11 @@ fn run<F: Filter>(
     let result = input.run(&mut stage, account);
     let lost = stage.out.lost();
     match result.and_then(|()| stage.out.close()) {
-        Ok(None) => Ok(stage.filter),
+        Ok(None) => {
+            stage.filter.losses(account);
+            Ok(stage.filter)
+        }
+        // That has the tool's own losses in it, since it has their GAPs.
         Ok(Some(written)) => {
             account.replace_samples(written);
             Ok(stage.filter)

@@ -1,5 +1,6 @@
 //! The records' way in: read as they come, with an eye on the clock.
 
+use std::io::ErrorKind;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ impl Input {
         let now = clock.now();
         let mut books = Books::new(common, counters, clock);
         books.is_recorded(origin.is_recorded());
+        books.are_missing_by(origin.holes());
         for what in origin.take_complaints() {
             books.complain(what);
         }
@@ -160,7 +162,10 @@ impl Input {
             Ready::Time => return Ok(Fill::Time),
             Ready::Stop => return Ok(Fill::Stop),
         }
-        let more = self.reader.fill();
+        let more = match self.reader.fill() {
+            Err(err) if err.kind() == ErrorKind::WouldBlock => return Ok(Fill::Time),
+            more => more,
+        };
         let more = more.with_context(|| self.reader.get_ref().name().to_owned())?;
         Ok(if more { Fill::Bytes } else { Fill::End })
     }

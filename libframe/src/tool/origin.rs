@@ -17,6 +17,7 @@ use super::reservoir::Reservoir;
 use super::signal::{Stop, Wake, poll_until};
 use super::status::Counters;
 use crate::clock::{Clock, SECOND};
+use crate::payload::Reason;
 
 /// Records that a tool gets from elsewhere than the stage before, in the form of the pipe.
 ///
@@ -26,6 +27,11 @@ pub trait Supply: Read {
     /// and does what else is due.
     fn due(&mut self) -> io::Result<i64> {
         Ok(i64::MIN)
+    }
+
+    /// What to wait for beside that. A read that then finds nothing says `WouldBlock`.
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        Vec::new()
     }
 
     /// What is to be said at the end.
@@ -49,6 +55,8 @@ pub struct Origin {
     name: String,
     /// What is wrong with it as a whole.
     complaints: Vec<String>,
+    /// Why samples are missing that should have come from there, if nobody says.
+    holes: Reason,
 }
 
 enum Way {
@@ -86,19 +94,36 @@ impl Origin {
             File::open(file).with_context(|| file.display().to_string())?;
         }
         let way = Way::Files { current: None, rest: VecDeque::from(files) };
-        Ok(Origin { way, name: String::new(), complaints: Vec::new() })
+        Ok(Origin {
+            way,
+            name: String::new(),
+            complaints: Vec::new(),
+            holes: Reason::Upstream,
+        })
     }
 
     /// What comes from the stage before.
     pub fn stdin() -> Result<Origin> {
         let way = Way::Stdin(stdin()?);
-        Ok(Origin { way, name: "stdin".into(), complaints: Vec::new() })
+        Ok(Origin {
+            way,
+            name: "stdin".into(),
+            complaints: Vec::new(),
+            holes: Reason::Upstream,
+        })
     }
 
     /// Records that the tool itself gets; `name` is for messages.
     pub fn supply(name: impl Into<String>, supply: Box<dyn Supply>) -> Origin {
         wake_on_time();
-        Origin { way: Way::Supply(supply), name: name.into(), complaints: Vec::new() }
+        let (way, name) = (Way::Supply(supply), name.into());
+        Origin { way, name, complaints: Vec::new(), holes: Reason::Upstream }
+    }
+
+    /// Says why samples are missing, where that is known of whatever comes from there.
+    pub fn losing(mut self, reason: Reason) -> Origin {
+        self.holes = reason;
+        self
     }
 
     /// Says what is wrong with the input as a whole: it is then a loss, exit code 3.
@@ -141,6 +166,11 @@ impl Origin {
         }
     }
 
+    /// Why samples are missing, if nobody says.
+    pub(super) fn holes(&self) -> Reason {
+        self.holes
+    }
+
     pub(super) fn take_complaints(&mut self) -> Vec<String> {
         std::mem::take(&mut self.complaints)
     }
@@ -180,9 +210,13 @@ impl Origin {
             }
             Way::Supply(supply) => {
                 let due = supply.due()?;
-                match stop.wait(watch, Some(due.min(deadline)))? {
+                let mut fds = supply.fds();
+                let is_watched = fds.is_empty();
+                fds.extend(watch);
+                match stop.wait_any(&fds, Some(due.min(deadline)))? {
                     Wake::Stop => Ok(Ready::Stop),
-                    Wake::Ready => Ok(Ready::Time),
+                    Wake::Ready if is_watched => Ok(Ready::Time),
+                    Wake::Ready => Ok(Ready::Read),
                     _ if due <= deadline => Ok(Ready::Read),
                     _ => Ok(Ready::Time),
                 }

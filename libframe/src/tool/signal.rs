@@ -114,6 +114,15 @@ impl Stop {
         fd: Option<BorrowedFd<'_>>,
         until: Option<i64>,
     ) -> io::Result<Wake> {
+        self.wait_any(fd.as_slice(), until)
+    }
+
+    /// The same, for one of several descriptors.
+    pub fn wait_any(
+        &self,
+        any: &[BorrowedFd<'_>],
+        until: Option<i64>,
+    ) -> io::Result<Wake> {
         loop {
             if self.is_requested() {
                 return Ok(Wake::Stop);
@@ -121,10 +130,11 @@ impl Stop {
             let latest = self.0.until.load(Ordering::Relaxed);
             let deadline = until.unwrap_or(i64::MAX).min(latest);
             let stop = self.0.reader.as_fd();
-            let mut fds = [stop, fd.unwrap_or(stop)]
-                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            let all = std::iter::once(stop).chain(any.iter().copied());
+            let mut fds: Vec<_> =
+                all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
             poll_until(&mut fds, deadline, &self.0.clock)?;
-            if fd.is_some() && !fds[1].revents().is_empty() {
+            if fds[1..].iter().any(|fd| !fd.revents().is_empty()) {
                 return Ok(Wake::Ready);
             }
             if !self.is_requested() && until.is_some_and(|t| self.0.clock.now() >= t) {

@@ -12,9 +12,12 @@ use super::account::Account;
 use super::args::{Common, Role};
 use super::consumer::{Consumer, Ended};
 use super::exit::{self, Usage};
+use super::filter::Room;
+use super::gauge::Gauge;
 use super::input::Input;
 use super::origin::Origin;
 use super::plan::Plan;
+use super::queue::Overflow;
 use super::signal::Stop;
 use super::stage::Identity;
 use super::status::{Counters, Status};
@@ -22,6 +25,7 @@ use super::voice::Voice;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::decoder::Damage;
+use crate::ledger::Loss;
 use crate::payload::{Payload as _, Session, Stats};
 use crate::wire::{Kind, Record};
 
@@ -36,6 +40,10 @@ pub trait Sink: Sized {
     /// Whether the destination may stall, as a disk does. The input is then read ahead, up
     /// to `--queue`, so that the stages before need not wait for it.
     const STALLS: bool = false;
+
+    /// Whether the tool has a queue of its own between it and a peer, of which users may
+    /// say how long it may become and what happens then.
+    const QUEUES: bool = false;
 
     /// Whether the tool adds itself to the stages of a session, as filters do: who reads
     /// what it wrote wants to know it.
@@ -56,6 +64,19 @@ pub trait Sink: Sized {
 
     /// Learns how it may speak; called once, after [`Sink::open`].
     fn voice(&mut self, _voice: Voice) {}
+
+    /// Learns how it is asked to stop, if it waits for others; called once, after
+    /// [`Sink::open`]. A sink that only takes its input need not look: that ends.
+    fn heed(&mut self, _stop: Stop) {}
+
+    /// How much may wait for the peer and what happens then, where the user says nothing.
+    fn usual_room(_args: &Self::Args) -> (u64, Overflow) {
+        (4 << 20, Overflow::Block)
+    }
+
+    /// Learns of the room for its queue, and where to tell of it; called once, after
+    /// [`Sink::open`], where [`Sink::QUEUES`].
+    fn room(&mut self, _room: Room, _gauge: Gauge) {}
 
     /// The files to read instead of stdin, if the command line names any.
     fn files(_args: &Self::Args) -> Vec<PathBuf> {
@@ -125,6 +146,11 @@ pub trait Sink: Sized {
         Ok(())
     }
 
+    /// Samples that came and did not get to the peer, by stream; asked when all is over.
+    fn losses(&self) -> Vec<(String, Loss)> {
+        Vec::new()
+    }
+
     /// What is wrong with the input by the sink's own measure: each is told on stderr, and
     /// the exit status is that of a loss.
     fn objections(&self) -> Vec<String> {
@@ -134,10 +160,11 @@ pub trait Sink: Sized {
 
 /// Runs a sink on stdin.
 pub fn sink<S: Sink>() -> ExitCode {
-    let role = match (S::WRITES_TEXT, S::STALLS) {
-        (true, _) => Role::TextSink,
-        (false, true) => Role::Recorder,
-        (false, false) => Role::Sink,
+    let role = match (S::WRITES_TEXT, S::STALLS, S::QUEUES) {
+        (true, ..) => Role::TextSink,
+        (false, true, _) => Role::Recorder,
+        (false, false, true) => Role::Sender,
+        (false, false, false) => Role::Sink,
     };
     exit::start(role, plan::<S>, |args: S::Args, common, account| {
         let clock = Clock::system();
@@ -147,12 +174,18 @@ pub fn sink<S: Sink>() -> ExitCode {
         for (file, mut origin) in origins::<S>(&args)? {
             let stop = stop.clone();
             if S::STALLS {
+                counters.hold(common.queue);
                 origin = origin.ahead(common.queue as usize, &counters, &clock)?;
             }
             inputs.push((file, Input::new(origin, stop, common, &counters, &clock)));
         }
+        let usual = S::usual_room(&args);
         let mut sink = S::open(args)?;
         sink.voice(Voice::new(common));
+        sink.heed(stop.clone());
+        if S::QUEUES {
+            sink.room(room(common, usual, stop), Gauge::new(&counters));
+        }
         let status = Status::start(common, role, &counters, &clock)?;
         for (file, input) in inputs {
             let mut of_input = Account::default();
@@ -162,9 +195,22 @@ pub fn sink<S: Sink>() -> ExitCode {
         }
         drop(status);
         sink.close(account)?;
+        sink.losses().into_iter().for_each(|(name, loss)| {
+            account.add_own(&name, &loss);
+        });
         sink.objections().into_iter().for_each(|what| account.add_broken(what));
         Ok(())
     })
+}
+
+/// What the user said of a queue, or what is usual.
+fn room(common: &Common, usual: (u64, Overflow), stop: Stop) -> Room {
+    Room {
+        bytes: if common.given.queue { common.queue } else { usual.0 },
+        overflow: if common.given.overflow { common.overflow.clone() } else { usual.1 },
+        voice: Voice::new(common),
+        stop,
+    }
 }
 
 fn plan<S: Sink>(args: &S::Args, plan: &mut Plan) -> Result<()> {

@@ -21,6 +21,7 @@ use super::queue::{Queue, Taken, entries};
 use super::signal::Stop;
 use super::stage::{Delays, Identity, StatsMaker};
 use super::status::{Counters, Status};
+use super::voice::Voice;
 use crate::clock::{Clock, SECOND};
 use crate::crc;
 use crate::payload::{Payload as _, Session};
@@ -65,6 +66,7 @@ pub fn source<S: Source>() -> ExitCode {
         let until = common.duration.map(|time| clock.now().saturating_add(time));
         let stop = Stop::at_signal(&clock, until)?;
         let counters = Arc::new(Counters::default());
+        counters.hold(common.queue);
         let out = Stdout::open(&counters, &clock)?;
         let mut writer = Writer::new(common, out, &stop, counters, clock);
         let feed = writer.feed(common);
@@ -177,8 +179,7 @@ impl Writer {
             clock: self.clock.clone(),
             counters: Arc::clone(&self.counters),
             session: self.tag,
-            name: self.name.clone(),
-            verbose: common.verbose,
+            voice: Voice::new(common),
             count: common.count,
             idle: common.idle,
             last: self.clock.now(),

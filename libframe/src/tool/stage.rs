@@ -147,6 +147,7 @@ impl StatsMaker {
             output: gained(output, self.output),
             dropped: dropped.saturating_sub(self.dropped),
             queue: counters.deepest.take(),
+            queue_limit: counters.limit.get().copied(),
             hop: delays.hop.pairs(),
             age: delays.age.pairs(),
             rss: resident(),

@@ -68,6 +68,12 @@ impl FlowCounts {
         self.bytes.add(bytes as u64);
     }
 
+    pub(super) fn add_many(&self, records: u64, samples: u64, bytes: u64) {
+        self.records.add(records);
+        self.samples.add(samples);
+        self.bytes.add(bytes);
+    }
+
     pub(super) fn flow(&self) -> Flow {
         let Self { records, samples, bytes } = self;
         Flow { records: records.get(), samples: samples.get(), bytes: bytes.get() }
@@ -86,11 +92,19 @@ pub(super) struct Counters {
     /// Bytes that wait in the queue, and the most since the last STATS.
     pub(super) queued: Count,
     pub(super) deepest: Count,
+    /// How many may wait, where there is a queue.
+    pub(super) limit: OnceLock<u64>,
     /// What waits for stdout, where that is a tool's own.
     pub(super) backlog: OnceLock<Arc<dyn Backlog>>,
 }
 
 impl Counters {
+    /// Says how many bytes may wait in the queue.
+    pub(super) fn hold(&self, bytes: u64) {
+        // Told once, when the queue is made.
+        self.limit.get_or_init(|| bytes);
+    }
+
     /// Bytes that wait now.
     fn waiting(&self) -> u64 {
         self.backlog.get().map_or(self.queued.get(), |backlog| backlog.bytes())
@@ -206,7 +220,7 @@ fn is_last(role: Role) -> bool {
     let kind =
         rustix::fs::fstat(&stdout).map(|stat| FileType::from_raw_mode(stat.st_mode));
     match role {
-        Role::Sink | Role::Recorder => true,
+        Role::Sink | Role::Recorder | Role::Sender => true,
         Role::TextSink | Role::Device => {
             !stdout.is_terminal() && kind != Ok(FileType::Fifo)
         }

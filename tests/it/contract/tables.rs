@@ -15,16 +15,25 @@ pub(crate) const FILTERS: &[&str] = &[
     "thin-frames --every 1",
 ];
 pub(crate) const SINKS: &[&str] =
-    &["inspect-frames", "jitter-report", "to-text", RECORDER];
+    &["inspect-frames", "jitter-report", "to-text", RECORDER, SENDER, SCRAPED, PUBLISHER];
 /// One clip of everything; but it is a session of its own, and unlike the others holds no
 /// record of before its first sample.
 pub(crate) const CLIPPER: &str = "clip-frames --when *>-9e9 --pre 0s --post 1h";
 /// Writes to a file, and nothing to stdout.
 pub(crate) const RECORDER: &str = "to-h5 {new}/a.h5";
+/// Writes to a network, where nobody need listen, and nothing to stdout.
+pub(crate) const SENDER: &str = "to-osc udp://127.0.0.1:9";
+/// Is asked by HTTP, at any port that is free.
+pub(crate) const SCRAPED: &str = "to-metrics 0 --port-file {new}/port";
+/// Publishes at any port that is free.
+pub(crate) const PUBLISHER: &str = "to-zmq tcp://127.0.0.1:*";
+/// Sinks that write nothing to stdout.
+pub(crate) const SILENT: &[&str] = &[RECORDER, SENDER, SCRAPED, PUBLISHER];
 /// What comes before the first record; no row about records is theirs.
-pub(crate) const DEVICES: &[&str] = &["sim-device glove --rate 1000"];
+pub(crate) const DEVICES: &[&str] =
+    &["sim-device glove --rate 1000", "sim-device open-ephys --port 0"];
 /// Sources that need a device. Their rows about records are with it, in their own modules.
-pub(crate) const CAPTURES: &[&str] = &["capture-glove"];
+pub(crate) const CAPTURES: &[&str] = &["capture-glove", "zmq-src"];
 
 /// Those that neither read nor write records.
 pub(crate) const COMMANDS: &[&str] = &["plan-report sim-src"];

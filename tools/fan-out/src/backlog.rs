@@ -54,6 +54,11 @@ impl Backlog {
         Backlog { capacity, policy, ..Backlog::default() }
     }
 
+    /// How many may wait.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// Bytes of memory that wait.
     pub(crate) fn weight(&self) -> usize {
         self.weight

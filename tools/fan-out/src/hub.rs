@@ -367,6 +367,7 @@ impl Lane {
             input: gained(self.given, given),
             output: gained(self.written, written),
             queue: std::mem::replace(&mut self.deepest, self.backlog.weight() as u64),
+            queue_limit: Some(self.backlog.capacity() as u64),
             index: common.index,
             from: common.from,
             to: common.to,

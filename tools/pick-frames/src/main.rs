@@ -9,11 +9,13 @@ use anyhow::Result;
 use clap::Parser;
 use libframe::batch::{Builder, Sample, Samples};
 use libframe::catalog::Catalog;
+use libframe::decoder::Damage;
 use libframe::payload::{Gap, Payload as _, Session};
 use libframe::schema::Stream;
 use libframe::timeline::{Timeline, stream_offset};
 use libframe::tool::{
-    self, Ended, Filter, Instant, Output, Patterns, Plan as Planned, Thinning, TimeRange,
+    self, Account, Ended, Filter, Instant, Output, Patterns, Plan as Planned, Thinning,
+    TimeRange, Undescribed, Voice,
 };
 use libframe::wire::{Header, Kind, Record};
 
@@ -77,6 +79,7 @@ struct Pick {
     last: Option<((u32, u16), Plan)>,
     builder: Builder,
     gathered: Vec<u8>,
+    undescribed: Undescribed,
 }
 
 /// What is done with a stream.
@@ -125,11 +128,22 @@ impl Filter for Pick {
             last: None,
             builder: Builder::default(),
             gathered: Vec::new(),
+            undescribed: Undescribed::default(),
         })
+    }
+
+    fn voice(&mut self, voice: Voice) {
+        self.undescribed = Undescribed::new(voice.name());
     }
 
     fn session(&mut self, tag: u32, session: &Session) {
         self.range.learn(tag, session);
+        self.undescribed.session(tag);
+    }
+
+    fn damage(&mut self, damage: &Damage) -> Result<()> {
+        self.undescribed.damage(damage);
+        Ok(())
     }
 
     fn record(
@@ -145,6 +159,10 @@ impl Filter for Pick {
         match header.kind {
             Kind::STREAM => self.describe(record, catalog, out),
             Kind::DATA | Kind::BATCH => self.samples(record, catalog, out),
+            Kind::GAP if self.is_unknown(&header) => {
+                self.undescribed.take(&record);
+                Ok(())
+            }
             _ if !self.keeps(&header) => Ok(()),
             Kind::GAP => self.gap(record, out),
             Kind::CLOCK if stream_offset(&record).is_some() => self.clock(record, out),
@@ -166,9 +184,16 @@ impl Filter for Pick {
         }
         plans.retain(|(session, _), _| *session != ended.session);
         self.plans = plans;
+        for (header, gap) in self.undescribed.end(ended.session) {
+            self.send_gap(header, gap, out)?;
+        }
         self.timeline.forget(ended.session);
         self.last = None;
         Ok(())
+    }
+
+    fn losses(&self, account: &mut Account) {
+        self.undescribed.tell(account);
     }
 }
 
@@ -188,7 +213,11 @@ impl Pick {
         self.last = None;
         let before = self.plans.insert(key, plan);
         if !keep {
+            self.undescribed.forget(key.0, key.1);
             return Ok(());
+        }
+        for (header, gap) in self.undescribed.described(key.0, key.1, &stream.name) {
+            self.send_gap(header, gap, out)?;
         }
         let seq = self.thinning.number(record.header.seq);
         let header = Header { seq, ..record.header };
@@ -255,7 +284,13 @@ impl Pick {
         Some(stream.to_bytes())
     }
 
-    fn keeps(&mut self, header: &Header) -> bool {
+    /// Whether a stream would have to be described before anything can be done with it.
+    fn is_unknown(&self, header: &Header) -> bool {
+        let described = self.plans.contains_key(&(header.session, header.stream));
+        !(described || self.keeps(header) && self.thinning.0 == 1)
+    }
+
+    fn keeps(&self, header: &Header) -> bool {
         let any =
             self.wanted.is_empty() && self.media.is_empty() && self.channel.is_empty();
         match self.plans.get(&(header.session, header.stream)) {
@@ -275,8 +310,14 @@ impl Pick {
         let key = (record.header.session, record.header.stream);
         if self.last.as_ref().is_none_or(|(last, _)| *last != key) {
             let Some(plan) = self.plans.get(&key) else {
-                let all = self.keeps(&record.header) && self.thinning.0 == 1;
-                return if all { out.send(record) } else { Ok(()) };
+                if !self.is_unknown(&record.header) {
+                    return out.send(record);
+                }
+                // Whether they were wanted is not known, and with --every not which.
+                if self.is_in_range(&record.header) {
+                    self.undescribed.take(&record);
+                }
+                return Ok(());
             };
             self.last = Some((key, plan.clone()));
         }
@@ -363,7 +404,13 @@ impl Pick {
         if self.thinning.0 == 1 && (gap.partial.is_none() || channels.is_none()) {
             return out.send(record);
         }
-        let gap = match channels {
+        self.send_gap(header, gap, out)
+    }
+
+    /// Tells what is missing of the samples and channels that are kept.
+    fn send_gap(&self, header: Header, gap: Gap, out: &mut impl Output) -> Result<()> {
+        let plan = self.plans.get(&(header.session, header.stream));
+        let gap = match plan.and_then(|plan| plan.channels.as_ref()) {
             Some(channels) => channels.gap(gap),
             None => Some(gap),
         };

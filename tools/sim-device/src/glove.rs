@@ -1,18 +1,25 @@
 //! A pressure-sensing glove at a serial port.
 
+mod hand;
+mod line;
+mod packet;
+mod port;
+mod recording;
+mod touch;
+
 use std::path::PathBuf;
 
 use anyhow::Result;
 use libframe::clock::SECOND;
 use libframe::tool::{Device, parse_share};
 
-use crate::hand::Hand;
-use crate::line::Line;
-use crate::packet::{ON_WIRE, Packet, Place, Side};
+use self::hand::Hand;
+use self::line::Line;
+use self::packet::{ON_WIRE, Packet, Place, Side};
+use self::port::Port;
+use self::recording::Recording;
+use self::touch::Touch;
 use crate::pause::Pause;
-use crate::port::Port;
-use crate::recording::Recording;
-use crate::touch::Touch;
 use crate::truth::Truth;
 
 /// What a byte takes at 921600 baud, with its start and stop bits.
@@ -215,11 +222,14 @@ impl Glove {
             return Ok(());
         }
         match self.whole {
-            true => device.sent(ON_WIRE),
-            false => device.lost(),
+            true => device.sent(1, ON_WIRE),
+            false => device.lost(1),
         }
         if let Some(truth) = &mut self.truth {
-            truth.write(self.frames, sent, !self.whole)?;
+            let (frame, lost) = (self.frames, !self.whole);
+            truth.tell(format_args!(
+                "{{\"frame\":{frame},\"sent_ns\":{sent},\"lost\":{lost}}}"
+            ))?;
         }
         self.frames += 1;
         Ok(())

@@ -2,13 +2,8 @@
 
 mod chance;
 mod glove;
-mod hand;
-mod line;
-mod packet;
+mod open_ephys;
 mod pause;
-mod port;
-mod recording;
-mod touch;
 mod truth;
 
 use std::process::ExitCode;
@@ -20,7 +15,10 @@ use libframe::tool::{self, Device};
 const EXAMPLES: &str = "Examples:
   sim-device glove --link ./glove --duration 500ms
   sim-device glove --link ./glove -n 200 -v & sleep 0.3; head -c 284 ./glove | od -t x1; wait
-  sim-device glove --duration 1s --lose 0.1% --sleep 100ms/400ms --truth sent.ndjson";
+  sim-device glove --duration 1s --lose 0.1% --sleep 100ms/400ms --truth sent.ndjson
+  sim-device open-ephys --duration 500ms
+  sim-device open-ephys --channels 4,6,8-15 --events 10 --spikes 20 -n 30000 --truth sent.ndjson
+  sim-device open-ephys --port 0 --channels 512 --speed max --duration 500ms -v";
 
 /// Be a simulated device, as real clients see it.
 ///
@@ -37,6 +35,7 @@ struct Args {
 #[derive(Subcommand)]
 enum Kind {
     Glove(glove::Args),
+    OpenEphys(open_ephys::Args),
 }
 
 fn main() -> ExitCode {
@@ -46,5 +45,6 @@ fn main() -> ExitCode {
 fn run(args: Args, device: &mut Device) -> Result<()> {
     match args.kind {
         Kind::Glove(args) => glove::run(args, device),
+        Kind::OpenEphys(args) => open_ephys::run(args, device),
     }
 }

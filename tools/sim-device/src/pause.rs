@@ -21,11 +21,17 @@ impl Pause {
         Ok(Pause { length, every })
     }
 
+    /// The pause of the period that this time is in: when it begins, and when it is over.
+    pub(crate) fn of(self, at: i64) -> (i64, i64) {
+        let end = at - at.rem_euclid(self.every) + self.every;
+        (end - self.length, end)
+    }
+
     /// When the pause that this time is in is over. It comes at the end of its period, so
     /// that a run starts healthy.
     pub(crate) fn end(self, at: i64) -> Option<i64> {
-        let phase = at.rem_euclid(self.every);
-        (phase >= self.every - self.length).then(|| at - phase + self.every)
+        let (begin, end) = self.of(at);
+        (at >= begin).then_some(end)
     }
 }
 

@@ -1,99 +1,34 @@
 //! Pass on fewer samples, as many as are wanted or as the reader can take.
 
+mod args;
 mod controller;
 mod downstream;
 mod newest;
 mod pace;
 mod plan;
+mod resample;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use clap::{ArgGroup, Parser};
 use libframe::catalog::Catalog;
-use libframe::payload::{Event, Gap, Payload as _, Value};
+use libframe::decoder::Damage;
+use libframe::ledger::Loss;
+use libframe::payload::{Event, Payload as _, Session, Value};
 use libframe::tool::{
-    self, Backlog, Ended, Filter, Output, Patterns, Plan as Planned, Queue, Room,
-    Thinning, Usage, Voice,
+    self, Account, Backlog, Ended, Filter, Flow, Output, Patterns, Plan as Planned,
+    Queue, Room, Undescribed, Voice,
 };
 use libframe::wire::{Header, Kind, Record};
 
+use crate::args::Args;
 use crate::controller::Rule;
 use crate::downstream::Downstream;
 use crate::newest::Newest;
-use crate::plan::{Method, Plan};
-
-const EXAMPLES: &str = "Examples:
-  sim-src glove --duration 1s | thin-frames --rate 30 | to-text
-  sim-src glove camera -n 300 --rate max | thin-frames -s camera --every 10 > thinned.frames
-  sim-src glove --duration 1s | thin-frames --newest | to-text
-  sim-src camera --duration 1s | thin-frames --adapt --floor 5 --ceiling 30 | inspect-frames";
-
-/// Pass on fewer samples, as many as are wanted or as the reader can take.
-///
-/// --rate and --every choose by capture time and by number. --newest keeps one sample of
-/// each stream, the newest, while the reader of stdout has not read the one before: for
-/// displays. --adapt sets a stream's rate by how many of its samples wait unread, here and in
-/// the pipe to the next stage; what that one has read already cannot be seen, so put this
-/// tool right in front of the slow one. Changes of the rate are EVENTs called rate.
-///
-/// What is left out is not lost: the samples that are passed on are numbered anew. What was
-/// missing before is told as a GAP in its place, of unknown length except with --every.
-#[derive(Parser)]
-#[command(version, after_help = EXAMPLES, group = ArgGroup::new("how").required(true).multiple(true))]
-struct Args {
-    /// Thin streams of this name, pattern or number, and pass the others whole; may be
-    /// repeated [default: all]
-    #[arg(long, short = 's', value_name = "NAME")]
-    stream: Vec<String>,
-
-    /// At most so many samples a second of each stream, evenly spaced
-    #[arg(long, value_name = "HZ", group = "how", value_parser = positive)]
-    rate: Option<f64>,
-
-    /// Keep one sample of N
-    #[arg(long, value_name = "N", group = "how", conflicts_with = "rate",
-          value_parser = clap::value_parser!(u64).range(1..))]
-    every: Option<u64>,
-
-    /// Only the newest of each stream, when the reader has read what was before
-    #[arg(long, group = "how")]
-    newest: bool,
-
-    /// As many a second as the reader can take
-    #[arg(long, group = "how", conflicts_with_all = ["rate", "every", "newest"])]
-    adapt: bool,
-
-    /// The least a second with --adapt
-    #[arg(long, value_name = "HZ", default_value = "5", value_parser = positive)]
-    floor: f64,
-
-    /// The most a second with --adapt
-    #[arg(long, value_name = "HZ", default_value = "30", value_parser = positive)]
-    ceiling: f64,
-
-    /// How much of the rate a step down of --adapt takes away
-    #[arg(long, value_name = "SHARE", default_value = "25%", value_parser = tool::parse_share)]
-    cut: f64,
-
-    /// How much a step up of --adapt adds
-    #[arg(long, value_name = "HZ", default_value = "1", value_parser = positive)]
-    raise: f64,
-
-    /// Step down when so many samples of the stream wait
-    #[arg(long, value_name = "N", default_value = "8")]
-    high: u64,
-
-    /// Step up when at most so many wait
-    #[arg(long, value_name = "N", default_value = "2")]
-    low: u64,
-
-    /// Time from one step of --adapt to the next
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = tool::parse_duration)]
-    cooldown: i64,
-}
+use crate::plan::{Method, Order, Plan};
+use crate::resample::{Budget, MAX_MEMORY, Thinned, Wish};
 
 struct Thin {
     chosen: Patterns,
@@ -101,6 +36,10 @@ struct Thin {
     newest: bool,
     plans: BTreeMap<(u32, u16), Plan>,
     voice: Voice,
+    undescribed: Undescribed,
+    budget: Budget,
+    /// What could not be passed on, although it came.
+    losses: Vec<(String, Loss)>,
     slots: Option<Arc<Newest>>,
     downstream: Option<Arc<Downstream>>,
 }
@@ -116,42 +55,38 @@ impl Filter for Thin {
 
     fn plan(args: &Args, plan: &mut Planned) -> Result<()> {
         let chosen = Patterns::new("--stream", &args.stream)?;
-        let most = if args.adapt { Some(args.ceiling) } else { args.rate };
-        let every = args.every.unwrap_or(1) as f64;
-        let mut number = 0;
+        let method = args.method()?;
+        let (mut number, mut result) = (0, Ok(()));
         plan.change(|flow| {
             number += 1;
-            if chosen.is_empty() || chosen.hold(&flow.stream.name, number) {
-                let rate = flow.stream.rate.map(|rate| rate / every);
-                flow.stream.rate = rate.map(|rate| rate.min(most.unwrap_or(rate)));
+            let named = chosen.hold(&flow.stream.name, number);
+            if (named || chosen.is_empty())
+                && let Err(err) = thin(flow, &method, named)
+            {
+                result = Err(err);
             }
             true
         });
-        if args.newest || args.adapt {
+        if matches!(method, Method::Resample(_)) {
+            plan.memory += MAX_MEMORY as u64;
+        }
+        if args.newest || matches!(method, Method::Adaptive(_)) {
             plan.overload = "passes on fewer samples, numbered anew".into();
         }
-        Ok(())
+        result
     }
 
     fn open(args: Args) -> Result<Thin> {
-        if args.floor > args.ceiling || args.low >= args.high {
-            let hint =
-                "--floor must not be over --ceiling, and --low must be below --high";
-            return Err(Usage(hint.into()).into());
-        }
-        let Args { floor, ceiling, cut, raise, high, low, cooldown, .. } = args;
-        let rule = Rule { floor, ceiling, cut, raise, high, low, cooldown };
-        let method = match (args.rate, args.every) {
-            _ if args.adapt => Method::Adaptive(rule),
-            (Some(rate), _) => Method::Rate(rate),
-            (None, every) => Method::Every(Thinning(every.unwrap_or(1))),
-        };
+        let method = args.method()?;
         Ok(Thin {
             chosen: Patterns::new("--stream", &args.stream)?,
             method,
             newest: args.newest,
             plans: BTreeMap::new(),
             voice: Voice::default(),
+            undescribed: Undescribed::default(),
+            budget: Budget::default(),
+            losses: Vec::new(),
             slots: None,
             downstream: None,
         })
@@ -172,7 +107,17 @@ impl Filter for Thin {
     }
 
     fn voice(&mut self, voice: Voice) {
+        self.undescribed = Undescribed::new(voice.name());
         self.voice = voice;
+    }
+
+    fn session(&mut self, tag: u32, _session: &Session) {
+        self.undescribed.session(tag);
+    }
+
+    fn damage(&mut self, damage: &Damage) -> Result<()> {
+        self.undescribed.damage(damage);
+        Ok(())
     }
 
     fn record(
@@ -187,11 +132,15 @@ impl Filter for Thin {
         }
         let key = (header.session, header.stream);
         if header.kind == Kind::STREAM {
-            self.describe(key, &record, catalog);
+            self.describe(key, &record, catalog, out)?;
         }
         let Some(plan) = self.plans.get_mut(&key) else {
             // Nothing is known of it yet: whether it is to be thinned, and how.
-            return if header.kind.has_samples() { Ok(()) } else { out.send(record) };
+            if header.kind.has_samples() || header.kind == Kind::GAP {
+                self.undescribed.take(&record);
+                return Ok(());
+            }
+            return out.send(record.with_header(Header { seq: 0, ..header }));
         };
         match header.kind {
             _ if plan.is_whole() => out.send(record),
@@ -206,14 +155,7 @@ impl Filter for Thin {
                     None => Ok(()),
                 }
             }
-            Kind::GAP => {
-                let Ok(gap) = Gap::from_bytes(record.payload) else {
-                    return out.send(record);
-                };
-                let Some(gap) = plan.gap(gap, self.newest) else { return Ok(()) };
-                let header = Header { seq: gap.next(), ..header };
-                out.send(Record::new(header, &gap.to_bytes()))
-            }
+            Kind::GAP => plan.gap(&record, self.newest, out),
             _ => {
                 let seq = plan.number(header.seq);
                 out.send(record.with_header(Header { seq, ..header }))
@@ -221,25 +163,61 @@ impl Filter for Thin {
         }
     }
 
-    fn end(&mut self, ended: &Ended<'_>, _out: &mut impl Output) -> Result<()> {
+    fn end(&mut self, ended: &Ended<'_>, out: &mut impl Output) -> Result<()> {
+        let plans = self.plans.iter_mut().filter(|(key, _)| key.0 == ended.session);
+        for (_, plan) in plans {
+            plan.end(out)?;
+            self.losses.extend(plan.loss(self.voice.name()));
+        }
+        for (header, gap) in self.undescribed.end(ended.session) {
+            out.send(Record::new(header, &gap.to_bytes()))?;
+        }
         self.plans.retain(|key, _| key.0 != ended.session);
         Ok(())
+    }
+
+    fn losses(&self, account: &mut Account) {
+        self.undescribed.tell(account);
+        for (stream, loss) in &self.losses {
+            account.add_own(stream, loss);
+        }
     }
 }
 
 impl Thin {
     /// Decides what to do with a stream when its description is new.
-    fn describe(&mut self, key: (u32, u16), record: &Record<'_>, catalog: &Catalog) {
+    fn describe(
+        &mut self,
+        key: (u32, u16),
+        record: &Record<'_>,
+        catalog: &Catalog,
+        out: &mut impl Output,
+    ) -> Result<()> {
         let known = self.plans.get(&key).is_some_and(|plan| plan.is_of(record));
-        let Some(stream) = catalog.of(record).filter(|_| !known) else { return };
-        let chosen = self.chosen.is_empty() || self.chosen.hold(&stream.name, key.1);
+        let Some(stream) = catalog.of(record).filter(|_| !known) else { return Ok(()) };
+        let named = self.chosen.hold(&stream.name, key.1);
+        let chosen = self.chosen.is_empty() || named;
         let method = if chosen { self.method } else { Method::Whole };
-        let before = self.plans.remove(&key);
-        let plan = Plan::new(method, self.newest && chosen, record, stream, before);
+        let mut before = self.plans.remove(&key);
+        if let Some(plan) = &mut before {
+            plan.end(out)?;
+            self.losses.extend(plan.loss(self.voice.name()));
+        }
+        let (newest, stage) = (self.newest && chosen, self.voice.name());
+        let budget = &self.budget;
+        let order = Order { method, newest, named, stage, budget };
+        let mut plan = Plan::new(&order, record, stream, before)?;
+        if let Some(why) = plan.why_whole() {
+            self.voice.detail(&format!("{} passes as it is: {why}", plan.name()));
+        }
+        for (header, gap) in self.undescribed.described(key.0, key.1, plan.name()) {
+            plan.gap(&Record::new(header, &gap.to_bytes()), self.newest, out)?;
+        }
         self.plans.insert(key, plan);
         if let Some(slots) = self.slots.as_ref().filter(|_| chosen) {
             slots.choose(key);
         }
+        Ok(())
     }
 
     /// Changes a stream's rate, if what waits of it says so.
@@ -261,9 +239,27 @@ impl Thin {
     }
 }
 
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
-        _ => Err(format!("{text:?} is no rate; say 30 or 0.5")),
-    }
+/// Makes of a flow what would be left of it.
+fn thin(flow: &mut Flow, method: &Method, named: bool) -> Result<()> {
+    let rate = flow.stream.rate;
+    flow.stream.rate = match method {
+        Method::Rate(most) | Method::Adaptive(Rule { ceiling: most, .. }) => {
+            rate.map(|rate| rate.min(*most))
+        }
+        Method::Every(thinning) => rate.map(|rate| rate / thinning.0 as f64),
+        Method::Whole => rate,
+        Method::Resample(wish) => return resample(flow, wish, named),
+    };
+    Ok(())
+}
+
+fn resample(flow: &mut Flow, wish: &Wish, named: bool) -> Result<()> {
+    let Thinned::By(ratio, stream) = wish.apply(&flow.stream, named)? else {
+        return Ok(());
+    };
+    wish.memory(&flow.stream, ratio)?;
+    let batch = ratio.rate(flow.batch).max(1.0);
+    let size = stream.sample_size().map_or(flow.size, |size| Some(size as f64));
+    *flow = Flow { stream: *stream, size, batch, timed: flow.timed };
+    Ok(())
 }

@@ -1,15 +1,17 @@
 //! What is done with one stream: which of its samples pass, and under which numbers.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use libframe::batch::{Builder, Sample, Samples};
 use libframe::clock::SECOND;
-use libframe::payload::{Gap, Payload as _};
+use libframe::ledger::Loss;
+use libframe::payload::{Gap, Payload as _, Reason};
 use libframe::schema::Stream;
 use libframe::tool::{Output, Thinning};
 use libframe::wire::{Header, Kind, Record};
 
 use crate::controller::{Controller, Rule};
 use crate::pace::Pace;
+use crate::resample::{Budget, Grid, Method as Making, Resampler, Thinned, Wish};
 
 /// What is kept of a long batch is sent in several, so that memory does not depend on it.
 const MAX_BATCH: usize = 1 << 20;
@@ -27,6 +29,21 @@ pub(crate) enum Method {
     Rate(f64),
     /// By capture time, at a rate that depends on what waits.
     Adaptive(Rule),
+    /// By number, each for all samples that it stands for.
+    Resample(Wish),
+}
+
+/// What is to be done with a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order<'a> {
+    pub(crate) method: Method,
+    pub(crate) newest: bool,
+    /// The user chose this very stream.
+    pub(crate) named: bool,
+    /// What this stage is called.
+    pub(crate) stage: &'a str,
+    /// What all streams may take together.
+    pub(crate) budget: &'a Budget,
 }
 
 /// What is done with one stream.
@@ -46,37 +63,43 @@ pub(crate) struct Plan {
 
 #[derive(Debug)]
 enum Choice {
-    Whole,
+    /// As it is; and if it was not to be, why.
+    Whole(Option<String>),
     Every(Thinning),
     Rate(Pace),
     Adaptive(Pace, Controller),
+    Firsts(Grid),
+    Resample(Box<Resampler>),
 }
 
 impl Plan {
-    /// A plan for the stream that this record describes; `before` is what was done with it
+    /// A plan for the stream that this record describes. `before` is what was done with it
     /// under its last description.
     pub(crate) fn new(
-        method: Method,
-        newest: bool,
+        order: &Order<'_>,
         record: &Record<'_>,
         stream: &Stream,
         before: Option<Plan>,
-    ) -> Plan {
+    ) -> Result<Plan> {
+        let Order { method, newest, .. } = *order;
         let mut thinned = stream.clone();
         // Irregular, where the rate depends on who reads.
         let irregular = newest || matches!(method, Method::Adaptive(_));
         thinned.rate = stream.rate.filter(|_| !irregular).map(|rate| match method {
             Method::Rate(most) => rate.min(most),
             Method::Every(thinning) => rate / thinning.0 as f64,
-            Method::Whole | Method::Adaptive(_) => rate,
+            Method::Whole | Method::Adaptive(_) | Method::Resample(_) => rate,
         });
-        let changed = thinned.rate != stream.rate;
-        let description =
-            if changed { thinned.to_bytes() } else { record.payload.to_vec() };
         let next = before.as_ref().map_or(0, |plan| plan.next);
-        let choice = match (before.map(|plan| plan.choice), method) {
+        let old = before.map(|plan| plan.choice);
+        let choice = match (old, method) {
+            (old, Method::Resample(wish)) => {
+                let (choice, description) = resample(&wish, order, record, stream, old)?;
+                thinned = description;
+                choice
+            }
             (Some(choice), _) => choice,
-            (None, Method::Whole) => Choice::Whole,
+            (None, Method::Whole) => Choice::Whole(None),
             (None, Method::Every(thinning)) => Choice::Every(thinning),
             (None, Method::Rate(rate)) => Choice::Rate(Pace::new(rate)),
             (None, Method::Adaptive(rule)) => {
@@ -84,8 +107,11 @@ impl Plan {
                 Choice::Adaptive(Pace::new(controller.rate()), controller)
             }
         };
+        let changed = thinned != *stream;
+        let description =
+            if changed { thinned.to_bytes() } else { record.payload.to_vec() };
         let fixed = stream.sample_size().is_some();
-        Plan {
+        Ok(Plan {
             choice,
             next,
             fixed,
@@ -94,7 +120,7 @@ impl Plan {
             description,
             builder: Builder::new(fixed),
             looked: i64::MIN,
-        }
+        })
     }
 
     /// Whether it was made for this description.
@@ -104,7 +130,34 @@ impl Plan {
 
     /// Whether everything passes as it is.
     pub(crate) fn is_whole(&self) -> bool {
-        matches!(self.choice, Choice::Whole)
+        matches!(self.choice, Choice::Whole(_))
+    }
+
+    /// Why everything passes as it is, although it was not to.
+    pub(crate) fn why_whole(&self) -> Option<&str> {
+        match &self.choice {
+            Choice::Whole(why) => why.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// What came and could not be passed on, and whose that is.
+    pub(crate) fn loss(&self, stage: &str) -> Option<(String, Loss)> {
+        let Choice::Resample(resampler) = &self.choice else { return None };
+        let (late, changed) = resampler.losses();
+        let samples = late + changed;
+        let reason = if changed > 0 { Reason::Device } else { Reason::Upstream };
+        let (stage, name) = (stage.into(), self.name.clone());
+        let loss = Loss { stage, reason, samples, places: 1, ..Loss::default() };
+        (samples > 0).then_some((name, loss))
+    }
+
+    /// Sends what is still to come of the samples that came.
+    pub(crate) fn end(&mut self, out: &mut impl Output) -> Result<()> {
+        match &mut self.choice {
+            Choice::Resample(resampler) => resampler.end(out),
+            _ => Ok(()),
+        }
     }
 
     /// The stream's description as it is passed on.
@@ -121,22 +174,46 @@ impl Plan {
     pub(crate) fn number(&self, seq: u64) -> u64 {
         match self.choice {
             Choice::Every(thinning) => thinning.number(seq),
+            Choice::Firsts(ref grid) => grid.first_from(seq),
+            Choice::Resample(ref resampler) => resampler.number(seq),
             _ => self.next,
         }
     }
 
-    /// A GAP of the input, as it is passed on; `None` if nothing that would have been kept is
-    /// missing. Which samples would have been is known only by number.
-    pub(crate) fn gap(&self, gap: Gap, newest: bool) -> Option<Gap> {
-        if let (Choice::Every(thinning), false) = (&self.choice, newest) {
-            return thinning.gap(gap);
-        }
+    /// Passes on a GAP of the input, as far as samples are missing that would have been
+    /// kept. Which those are is known only by number.
+    pub(crate) fn gap(
+        &mut self,
+        record: &Record<'_>,
+        newest: bool,
+        out: &mut impl Output,
+    ) -> Result<()> {
+        let Ok(gap) = Gap::from_bytes(record.payload) else {
+            return out.send(*record);
+        };
+        let gap = match &mut self.choice {
+            Choice::Resample(resampler) => {
+                return resampler.gap(&record.header, &gap, out);
+            }
+            // What is neither thinned nor renumbered.
+            Choice::Whole(_) => Some(gap),
+            Choice::Every(thinning) if !newest => thinning.gap(gap),
+            Choice::Firsts(grid) => grid.gap(gap),
+            _ => Some(self.unnumbered(gap)),
+        };
+        let Some(gap) = gap else { return Ok(()) };
+        let header = Header { seq: gap.next(), ..record.header };
+        out.send(Record::new(header, &gap.to_bytes()))
+    }
+
+    /// A gap where nobody knows which of the missing samples would have been kept.
+    fn unnumbered(&self, gap: Gap) -> Gap {
         let detail = match (gap.count, gap.detail.as_str()) {
             (None, _) => gap.detail,
             (Some(n), "") => format!("{n} of the samples before thinning"),
             (Some(n), detail) => format!("{n} of the samples before thinning, {detail}"),
         };
-        Some(Gap { first: self.next, count: None, detail, ..gap })
+        Gap { first: self.next, count: None, detail, ..gap }
     }
 
     /// Whether it is time to look at what waits.
@@ -165,6 +242,9 @@ impl Plan {
     ) -> Result<()> {
         let header = record.header;
         let samples = Samples::parse(record, self.fixed)?;
+        if let Choice::Resample(resampler) = &mut self.choice {
+            return resampler.samples(&header, &samples, out);
+        }
         if newest {
             let kept = samples.iter().filter(|sample| self.choice.keeps(sample)).last();
             return kept.map_or(Ok(()), |sample| self.send(record, &sample, out));
@@ -229,9 +309,54 @@ impl Plan {
 impl Choice {
     fn keeps(&mut self, sample: &Sample<'_>) -> bool {
         match self {
-            Choice::Whole => true,
+            Choice::Whole(_) | Choice::Resample(_) => true,
             Choice::Every(thinning) => thinning.keeps(sample.seq),
+            Choice::Firsts(grid) => grid.has_first(sample.seq),
             Choice::Rate(pace) | Choice::Adaptive(pace, _) => pace.keeps(sample.time),
         }
     }
+}
+
+/// What is done with a stream whose samples are to stand for several, after `old`; and how it
+/// is described then.
+fn resample(
+    wish: &Wish,
+    order: &Order<'_>,
+    record: &Record<'_>,
+    stream: &Stream,
+    old: Option<Choice>,
+) -> Result<(Choice, Stream)> {
+    let (ratio, thinned) = match wish.apply(stream, order.named)? {
+        Thinned::By(ratio, thinned) => (ratio, *thinned),
+        Thinned::Whole(why) => {
+            if !matches!(old, None | Some(Choice::Whole(_))) {
+                bail!("{}: its new description cannot be thinned: {why}", stream.name);
+            }
+            return Ok((Choice::Whole(Some(why)), stream.clone()));
+        }
+    };
+    let decimates = wish.method == Making::Decimate;
+    let choice = match old {
+        None if decimates => Choice::Firsts(Grid::firsts(ratio)),
+        None => {
+            let resampler =
+                Resampler::new(*wish, ratio, stream, &record.header, order.budget)?;
+            Choice::Resample(Box::new(resampler))
+        }
+        Some(Choice::Firsts(grid)) if decimates && grid == Grid::firsts(ratio) => {
+            Choice::Firsts(grid)
+        }
+        Some(Choice::Resample(old)) if old.goes_on(ratio, stream) => {
+            Choice::Resample(old)
+        }
+        Some(Choice::Resample(old)) => {
+            let mut new =
+                Resampler::new(*wish, ratio, stream, &record.header, order.budget)?;
+            new.take_over(&old, order.stage);
+            Choice::Resample(Box::new(new))
+        }
+        // Its numbers could not go on.
+        _ => bail!("{}: its new description has another rate; start anew", stream.name),
+    };
+    Ok((choice, thinned))
 }

@@ -16,6 +16,8 @@ use libframe::wire::{Kind, Record};
 use crate::number;
 use crate::stamp::Stamps;
 
+/// Lines that wait for the first sample.
+const MAX_EARLY: usize = 1000;
 /// Columns of one stream; a wider sample is a picture, not a row.
 const MAX_COLUMNS: usize = 16384;
 
@@ -23,6 +25,9 @@ pub(crate) struct Csv {
     bytes: usize,
     line: Vec<u8>,
     columns: Option<Columns>,
+    /// Lines of events and gaps from before the first sample: with those alone it is not
+    /// known yet which columns there are.
+    early: Vec<Vec<u8>>,
     /// Samples of streams that have no columns.
     homeless: u64,
 }
@@ -35,7 +40,7 @@ struct Columns {
 
 impl Csv {
     pub(crate) fn new(bytes: usize) -> Csv {
-        Csv { bytes, line: Vec::new(), columns: None, homeless: 0 }
+        Csv { bytes, line: Vec::new(), columns: None, early: Vec::new(), homeless: 0 }
     }
 
     pub(crate) fn write(
@@ -56,7 +61,6 @@ impl Csv {
             _ => Ok(format!("{} bytes", record.payload.len())),
         };
         let note = note.unwrap_or_else(|err| err.to_string());
-        self.header(record.header.session, catalog, out)?;
         self.begin(
             record,
             catalog,
@@ -64,6 +68,31 @@ impl Csv {
             &note,
             stamps,
         );
+        if self.columns.is_none() && self.early.len() < MAX_EARLY {
+            self.early.push(std::mem::take(&mut self.line));
+            return Ok(());
+        }
+        let line = std::mem::take(&mut self.line);
+        self.header(record.header.session, catalog, out)?;
+        self.line = line;
+        self.pad(out)
+    }
+
+    /// Writes what waits for a first sample that has not come until the end of its session.
+    pub(crate) fn end(
+        &mut self,
+        session: u32,
+        catalog: &Catalog,
+        out: &mut impl Write,
+    ) -> Result<()> {
+        match self.early.is_empty() {
+            true => Ok(()),
+            false => self.header(session, catalog, out),
+        }
+    }
+
+    /// Writes a line that has nothing in the columns.
+    fn pad(&mut self, out: &mut impl Write) -> Result<()> {
         let total = self.columns.as_ref().map_or(0, |columns| columns.total);
         self.line.resize(self.line.len() + total, b',');
         self.finish(out)
@@ -150,7 +179,12 @@ impl Csv {
             columns.total += width;
         }
         self.columns = Some(columns);
-        self.finish(out)
+        self.finish(out)?;
+        for line in std::mem::take(&mut self.early) {
+            self.line = line;
+            self.pad(out)?;
+        }
+        Ok(())
     }
 
     fn begin(

@@ -127,7 +127,8 @@ impl Sink for ToText {
             Writer::Ndjson(ndjson) if self.kinds.contains(&Kind::END) => {
                 ndjson.write_end(ended, &mut self.out)
             }
-            _ => Ok(()),
+            Writer::Csv(csv) => csv.end(ended.session, ended.catalog, &mut self.out),
+            Writer::Ndjson(_) => Ok(()),
         }
     }
 

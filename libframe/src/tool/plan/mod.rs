@@ -248,6 +248,13 @@ fn overload(role: Role, common: &Common) -> (Option<u64>, String) {
     match role {
         Role::Source => (queue, common.overflow.of(device).into()),
         Role::Queue => (queue, common.overflow.of(WAITS).into()),
+        // What the user leaves open the tool knows.
+        Role::Sender => {
+            let told = |overflow: &Overflow| overflow.of(WAITS).to_owned();
+            let overload = Some(&common.overflow).filter(|_| common.given.overflow);
+            let queue = queue.filter(|_| common.given.queue);
+            (queue, overload.map(told).unwrap_or_default())
+        }
         Role::Recorder | Role::QueueingFilter | Role::Merge | Role::Splitter => {
             (queue, WAITS.into())
         }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use libframe::clock::SECOND;
 use memchr::memmem;
 
-use crate::packet::{DELIMITER, Packet, Place};
+use crate::glove::packet::{DELIMITER, Packet, Place};
 
 /// What the line carries in a second: 921600 baud, ten bits to a byte.
 const LINE_RATE: u64 = 92_160;
@@ -71,7 +71,7 @@ fn place(bytes: &[u8], before: Place) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::{FRAME, Side};
+    use crate::glove::packet::{FRAME, Side};
 
     /// All pieces of a file with these bytes.
     fn pieces(name: &str, bytes: &[u8]) -> Vec<Packet> {

@@ -6,7 +6,7 @@
 use std::f64::consts::TAU;
 
 use crate::chance::share;
-use crate::packet::{FRAME, Side};
+use crate::glove::packet::{FRAME, Side};
 
 /// How often the orientation is new; frames between two repeat it, as the real one does.
 const TURNS_PER_SECOND: f64 = 98.0;

@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use crate::chance::share;
-use crate::port::Port;
+use crate::glove::port::Port;
 
 /// The uses of random numbers, so that one fault does not move another.
 const LOSE: u64 = 1;

@@ -2,8 +2,8 @@
 
 use libframe::clock::SECOND;
 
-use crate::packet::Packet;
-use crate::touch::Touch;
+use crate::glove::packet::Packet;
+use crate::glove::touch::Touch;
 
 /// What a glove on a hand sends, without end.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Hand {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::{Place, Side};
+    use crate::glove::packet::{Place, Side};
 
     #[test]
     fn packets_alternate_and_do_not_drift() {
