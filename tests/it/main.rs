@@ -24,6 +24,7 @@ mod inspect_frames;
 mod jitter_report;
 mod mark_frames;
 mod merge_frames;
+mod open_ephys_to_osc;
 mod pick_frames;
 mod plan_report;
 mod queue_frames;
