@@ -127,7 +127,7 @@ impl StreamLedger {
 
     /// Books a gap that takes no numbers: it is partial, or of unknown size.
     fn book_unnumbered(&mut self, gap: &Gap) {
-        let (partial, unknown) = gap.partial.map_or((0, 1), |samples| (samples, 0));
+        let (partial, unknown) = gap.incomplete().map_or((0, 1), |samples| (samples, 0));
         self.partial = self.partial.saturating_add(partial);
         self.unknown += unknown;
         let loss = self.book(gap, 0);

@@ -58,7 +58,7 @@ impl LossReport {
 
     /// Whether anything of it is still missing.
     pub fn is_open(&self) -> bool {
-        self.samples + self.unknown + self.partial > 0
+        [self.samples, self.unknown, self.partial] != [0; 3]
     }
 
     /// `device, by sim-src`; `UNEXPLAINED, noticed by to-h5`.
@@ -204,7 +204,7 @@ impl LedgerReport {
         report.losses.sort_by_key(|loss| std::cmp::Reverse(loss.loss.samples));
         report.verdict = match report.unexplained + report.unexplained_unknown {
             0 if report.balanced
-                && report.lost + report.unknown + report.partial == 0 =>
+                && [report.lost, report.unknown, report.partial] == [0; 3] =>
             {
                 "GOOD"
             }
@@ -249,7 +249,7 @@ impl LedgerReport {
         sum.loss.samples = sum.loss.samples.saturating_add(loss.samples);
         sum.loss.places += loss.places;
         sum.loss.unknown += loss.unknown;
-        sum.loss.partial += loss.partial;
+        sum.loss.partial = sum.loss.partial.saturating_add(loss.partial);
         sum.streams.push(name.into());
     }
 

@@ -198,6 +198,12 @@ pub struct Gap {
 }
 
 impl Gap {
+    /// How many samples a partial gap is about; none if it is another, whatever it claims
+    /// beside a count.
+    pub fn incomplete(&self) -> Option<u64> {
+        self.partial.filter(|_| self.count.is_none())
+    }
+
     /// The sample after the gap.
     pub fn next(&self) -> u64 {
         self.first.saturating_add(self.count.unwrap_or(0))

@@ -137,6 +137,20 @@ fn samples_without_some_of_their_channels_are_a_loss_that_takes_no_numbers() {
         assert_eq!(run.payloads::<Gap>(), std::slice::from_ref(&partial), "{filter}");
         assert_eq!(run.samples(), 4, "{filter}");
     }
+    // Claims as large as numbers are, and a count beside one, hide no loss.
+    let claim =
+        |first, channels| Gap { partial: Some(u64::MAX), channels, ..gap(first, None) };
+    let count = Some(1);
+    let vast = Script::new(7).data(0..1).say(1, 1, &claim(1, vec![0])).data(1..2);
+    let vast = vast.say(1, 3, &Gap { count, ..claim(2, vec![1]) }).data(3..4).end(0, 4);
+    for tool in READERS.iter().chain(&[
+        "jitter-report",
+        "pick-frames -c 0",
+        "thin-frames --every 1",
+    ]) {
+        vast.through(tool).expect(&[3]).expect_stderr(0, "1 of 4 samples lost");
+    }
+    assert_eq!(gaps(&vast.through("pick-frames -c 0")).len(), 2);
     let told = script.through("inspect-frames -f json");
     let inspected = &told.json()["sessions"][0]["ledger"];
     let told = script.through("jitter-report -f json");

@@ -40,10 +40,10 @@ impl Account {
 
     /// Adds the ledger of one stream; `name` tells the stream's.
     pub fn add_stream(&mut self, stream: &StreamLedger, name: impl Fn() -> String) {
-        self.samples += stream.samples();
-        self.lost += stream.lost();
+        self.samples = self.samples.saturating_add(stream.samples());
+        self.lost = self.lost.saturating_add(stream.lost());
         self.unknown += stream.unknown();
-        self.partial += stream.partial();
+        self.partial = self.partial.saturating_add(stream.partial());
         self.duplicates += stream.duplicates();
         self.reordered += stream.reordered();
         for loss in stream.losses().iter().filter(|loss| loss.places > 0) {
@@ -59,10 +59,10 @@ impl Account {
 
     /// Adds the account of another input.
     pub(super) fn absorb(&mut self, other: Account) {
-        self.samples += other.samples;
-        self.lost += other.lost;
+        self.samples = self.samples.saturating_add(other.samples);
+        self.lost = self.lost.saturating_add(other.lost);
         self.unknown += other.unknown;
-        self.partial += other.partial;
+        self.partial = self.partial.saturating_add(other.partial);
         self.duplicates += other.duplicates;
         self.reordered += other.reordered;
         self.damaged_places += other.damaged_places;
@@ -152,17 +152,18 @@ impl Account {
         }
         match max_loss {
             Some(share) => {
-                let all = (self.samples + self.lost) as f64;
-                (self.lost + self.partial) as f64 > share * all
+                let all = self.samples as f64 + self.lost as f64;
+                self.lost as f64 + self.partial as f64 > share * all
                     || (share == 0.0 && self.is_loss(None))
             }
-            None => self.missing() + self.damaged_places + self.malformed > 0,
+            None => self.is_missing() || self.damaged_places + self.malformed > 0,
         }
     }
 
-    /// Whether samples, or parts of them, are missing: more than 0 if so.
-    fn missing(&self) -> u64 {
-        self.lost + self.unknown + self.partial
+    /// Whether samples, or parts of them, are missing. No sum: what others claim may be as
+    /// large as numbers are.
+    fn is_missing(&self) -> bool {
+        [self.lost, self.unknown, self.partial] != [0; 3]
     }
 
     /// Says on stderr what was lost. Nothing if nothing was.
@@ -183,7 +184,7 @@ impl Account {
             let n = self.malformed;
             eprintln!("{name}: {n} records contradict their stream's description");
         }
-        if self.missing() > 0 {
+        if self.is_missing() {
             self.tell_losses(name);
         }
         if verbose && self.duplicates + self.reordered > 0 {
@@ -197,7 +198,7 @@ impl Account {
     }
 
     fn tell_losses(&self, name: &str) {
-        let all = self.samples + self.lost;
+        let all = self.samples.saturating_add(self.lost);
         let unknown = match self.unknown {
             0 => String::new(),
             n => format!(", and an unknown number more, gaps: {n}"),

@@ -353,10 +353,11 @@ impl Books {
         let (damages, holes) = (self.damages, self.holes);
         let stream = self.stream(header)?;
         let before = Before::look(stream, damages, holes);
-        let missing = |stream: &StreamLedger| stream.lost() + stream.partial();
+        let missing =
+            |stream: &StreamLedger| stream.lost().saturating_add(stream.partial());
         let before_it = missing(stream);
         let hole = stream.gap(gap);
-        let booked = missing(stream) - before_it;
+        let booked = missing(stream).saturating_sub(before_it);
         self.counters.told.add(booked);
         match hole {
             Some(hole) => self.hole(header, hole, before, gap.from, to),

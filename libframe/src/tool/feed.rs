@@ -174,7 +174,7 @@ impl Feed {
         let Missing { first, count, reason, from, to, detail, channels } = *missing;
         let to = to.unwrap_or_else(|| self.clock.now());
         let (count, partial) =
-            if channels.is_empty() { (count, None) } else { (None, count.or(Some(0))) };
+            if channels.is_empty() { (count, None) } else { (None, count) };
         let skipped = count.unwrap_or(0);
         let first = self.with(number, |stream| {
             let first = first.unwrap_or(stream.next);

@@ -139,8 +139,6 @@ pub struct Room {
     pub overflow: Overflow,
     /// How the stage speaks, and what it is called.
     pub voice: Voice,
-    /// Whether the user wants an end: who waits for a peer should not for ever, then.
-    pub stop: Stop,
 }
 
 /// Runs a filter from stdin to stdout.
@@ -155,13 +153,13 @@ pub fn filter<F: Filter>() -> ExitCode {
         let stop = Stop::at_signal(&clock, None)?;
         let counters = Arc::new(Counters::default());
         let origin = F::origin(&args)?;
-        let input = Input::new(origin, stop.clone(), common, &counters, &clock);
+        let input = Input::new(origin, stop, common, &counters, &clock);
         let out = Stdout::open(&counters, &clock)?;
         let mut filter = F::open(args)?;
         let voice = Voice::new(common);
         filter.voice(voice.clone());
         let (bytes, overflow) = (common.queue, common.overflow.clone());
-        let backlog = filter.backlog(&Room { bytes, overflow, voice, stop })?;
+        let backlog = filter.backlog(&Room { bytes, overflow, voice })?;
         let status = Status::start(common, role, &counters, &clock)?;
         let filter = match backlog {
             None => run(filter, out, input, common, account),

@@ -182,9 +182,9 @@ pub fn sink<S: Sink>() -> ExitCode {
         let usual = S::usual_room(&args);
         let mut sink = S::open(args)?;
         sink.voice(Voice::new(common));
-        sink.heed(stop.clone());
+        sink.heed(stop);
         if S::QUEUES {
-            sink.room(room(common, usual, stop), Gauge::new(&counters));
+            sink.room(room(common, usual), Gauge::new(&counters));
         }
         let status = Status::start(common, role, &counters, &clock)?;
         for (file, input) in inputs {
@@ -204,12 +204,11 @@ pub fn sink<S: Sink>() -> ExitCode {
 }
 
 /// What the user said of a queue, or what is usual.
-fn room(common: &Common, usual: (u64, Overflow), stop: Stop) -> Room {
+fn room(common: &Common, usual: (u64, Overflow)) -> Room {
     Room {
         bytes: if common.given.queue { common.queue } else { usual.0 },
         overflow: if common.given.overflow { common.overflow.clone() } else { usual.1 },
         voice: Voice::new(common),
-        stop,
     }
 }
 

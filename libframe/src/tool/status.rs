@@ -32,7 +32,8 @@ impl Count {
     /// Adds; a plain load and store, as there is one writer and this is the hot path.
     #[inline]
     pub(super) fn add(&self, n: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+        let sum = self.0.load(Ordering::Relaxed).saturating_add(n);
+        self.0.store(sum, Ordering::Relaxed);
     }
 
     pub(super) fn set(&self, n: u64) {
@@ -113,7 +114,7 @@ impl Counters {
     /// Samples that this stage or those before it know to be missing.
     fn missing(&self) -> u64 {
         let dropped = self.backlog.get().map_or(0, |backlog| backlog.lost());
-        self.lost.get() + self.told.get() + dropped
+        self.lost.get().saturating_add(self.told.get()).saturating_add(dropped)
     }
 }
 

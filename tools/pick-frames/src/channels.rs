@@ -56,7 +56,7 @@ impl Channels {
 
     /// What a gap is among these channels; `None` if it was about others only.
     pub(crate) fn gap(&self, gap: Gap) -> Option<Gap> {
-        if gap.partial.is_none() {
+        if gap.incomplete().is_none() {
             return Some(gap);
         }
         let missing =

@@ -401,7 +401,7 @@ impl Pick {
             return out.send(record);
         };
         let channels = plan.and_then(|plan| plan.channels.as_ref());
-        if self.thinning.0 == 1 && (gap.partial.is_none() || channels.is_none()) {
+        if self.thinning.0 == 1 && (gap.incomplete().is_none() || channels.is_none()) {
             return out.send(record);
         }
         self.send_gap(header, gap, out)

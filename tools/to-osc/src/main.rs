@@ -32,7 +32,7 @@ use libframe::ledger::Loss;
 use libframe::schema::{Media, Stream};
 use libframe::timeline::Timeline;
 use libframe::tool::{
-    self, Account, Ended, Gauge, Overflow, Plan, Room, Sink, Usage, Voice,
+    self, Account, Ended, Gauge, Overflow, Plan, Room, Sink, Stop, Usage, Voice,
 };
 use libframe::wire::{Kind, Record};
 
@@ -112,6 +112,10 @@ impl Sink for ToOsc {
     fn voice(&mut self, voice: Voice) {
         self.sender.set_voice(voice.clone());
         self.voice = voice;
+    }
+
+    fn heed(&mut self, stop: Stop) {
+        self.sender.heed(stop);
     }
 
     fn room(&mut self, room: Room, gauge: Gauge) {

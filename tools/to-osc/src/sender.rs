@@ -120,8 +120,12 @@ impl Sender {
     pub(crate) fn set_room(&mut self, room: Room, gauge: Gauge) {
         self.capacity = usize::try_from(room.bytes).unwrap_or(usize::MAX);
         self.overflow = room.overflow;
-        self.stop = Some(room.stop);
         self.gauge = Some(gauge);
+    }
+
+    /// Who waits for a peer should not for ever, once the user wants an end.
+    pub(crate) fn heed(&mut self, stop: Stop) {
+        self.stop = Some(stop);
     }
 
     pub(crate) fn set_voice(&mut self, voice: Voice) {

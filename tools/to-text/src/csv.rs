@@ -227,7 +227,7 @@ fn dtype_of(stream: &Stream) -> Option<Dtype> {
 
 fn gap_note(gap: &Gap) -> String {
     let count = gap.count.map_or("unknown number".into(), |count| count.to_string());
-    let what = match gap.partial {
+    let what = match gap.incomplete() {
         Some(n) => format!("channels {:?} of {n}", gap.channels),
         None => count,
     };

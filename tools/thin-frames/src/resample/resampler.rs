@@ -204,7 +204,7 @@ impl Resampler {
             Some(position) => position,
             None => self.start(gap.first),
         };
-        if let Some(samples) = gap.partial {
+        if let Some(samples) = gap.incomplete() {
             return self.partial_gap(gap, samples, out);
         }
         self.came.gap(gap);
