@@ -15,7 +15,7 @@ import numpy as np
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOOLS = os.environ.get("TOOLS") or os.path.join(
     os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release")
-RATE, BLOCK = 30_000, 480
+RATE = 30_000
 ENTRY = np.dtype([("ns", "<i8"), ("length", "<u4"), ("tag", "<u4"), ("words", ">u4", 8)])
 # The mode that is meant for so many channels.
 MODES = {32: "low-latency", 64: "balanced"}

@@ -92,6 +92,18 @@ fn a_configuration_that_is_none_is_named() {
 }
 
 #[test]
+fn tools_that_are_not_installed_are_named_with_the_remedy() {
+    let mut command = bridge("{}", &[], &Scratch::new());
+    let output = command.env("PATH", "/usr/bin:/bin").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("not on PATH: zmq-src, ") && said.contains("install"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_the_rig_sends_is_heard_and_recorded_until_a_signal() {
     let mut rig = pipe(
         "sim-device open-ephys --port 0 --channels 2 -n 48000 --wait-for-client --block 480",

@@ -1,4 +1,4 @@
-//! Messages come without an allocation for each of them, and are published so.
+//! Messages come without an allocation for each of them.
 
 #![allow(unsafe_code, reason = "counting allocations takes an allocator")]
 
