@@ -24,7 +24,8 @@ fn bridge(config: &str, words: &[&str], folder: &Scratch) -> Command {
         .arg("config.json")
         .args(words)
         .current_dir(Path::new(&path).parent().unwrap());
-    command.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", tools.display()));
+    let python = root().join(".venv/bin");
+    command.env("PATH", format!("{}:{}", tools.display(), python.display()));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -93,8 +94,9 @@ fn a_configuration_that_is_none_is_named() {
 
 #[test]
 fn tools_that_are_not_installed_are_named_with_the_remedy() {
-    let mut command = bridge("{}", &[], &Scratch::new());
-    let output = command.env("PATH", "/usr/bin:/bin").output().unwrap();
+    let folder = Scratch::new();
+    let mut command = bridge("{}", &[], &folder);
+    let output = command.env("PATH", root().join(".venv/bin")).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
     assert!(
