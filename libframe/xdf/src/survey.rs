@@ -138,11 +138,9 @@ impl Places {
 impl StreamSurvey {
     fn learn(&mut self, content: &Content<'_>, stamper: &mut Stamper) {
         match content {
-            Content::StreamHeader(xml) => {
-                if self.header.is_none() {
-                    *stamper = Stamper::new(header::rate(xml));
-                    self.header = Some(text(xml));
-                }
+            Content::StreamHeader(xml) if self.header.is_none() => {
+                *stamper = Stamper::new(header::rate(xml));
+                self.header = Some(text(xml));
             }
             Content::StreamFooter(xml) => self.footer = Some(text(xml)),
             Content::ClockOffset(offset) if self.offsets.len() < MAX_OFFSETS => {
