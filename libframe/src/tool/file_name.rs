@@ -71,7 +71,7 @@ impl FileName {
     }
 
     /// The next file, of a name that no file has.
-    pub fn next(&mut self) -> Result<PathBuf> {
+    pub fn following(&mut self) -> Result<PathBuf> {
         let name = self.expand(&Zoned::now())?;
         let from = match &self.last {
             Some((last, number)) if *last == name => number + 1,

@@ -319,7 +319,7 @@ impl ToH5 {
             return Ok(());
         }
         self.wait_for(0)?;
-        let path = self.name.next()?;
+        let path = self.name.following()?;
         let options = self.options;
         let next = self.recorder()?.next(&path, options)?;
         let Some(old) = self.recorder.replace(next) else { return Ok(()) };
