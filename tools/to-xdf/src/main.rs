@@ -41,7 +41,7 @@ const MEMORY: u64 = 16 << 20;
 /// grows, and after a crash. What XDF has no place for (gaps, events with their values, what
 /// every stage did) is in a stream of its own, 'framepipe', so that the recording comes back
 /// whole: framepipe-xdf(5) tells what is where. A crash costs what came since the last
-/// --flush, and what still waited in --queue; 'repair-frames FILE' adds what the end of the
+/// --flush, and what still waited to be read; 'repair-frames FILE' adds what the end of the
 /// file lacks.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
