@@ -1,5 +1,7 @@
 //! Whatever a file holds: nothing panics, and what was written is read.
 
+#![allow(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
+
 use std::io::Cursor;
 
 use libframe_xdf::chunk::BOUNDARY;
