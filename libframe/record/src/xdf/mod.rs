@@ -1,0 +1,75 @@
+//! XDF files as recordings: those of LabRecorder, and our own.
+//!
+//! A file is looked through once before it is played (`survey`): what a stream's clock is
+//! ahead stands behind its first samples, and only its footer tells how many there should
+//! be. Then its chunks become records, in their order (`play`); each stream has a `lane`, and
+//! its samples of a chunk are one BATCH. `header` says what is known of the session.
+
+mod header;
+mod lane;
+mod markers;
+mod play;
+mod survey;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use libframe::payload::End;
+
+use self::survey::Survey;
+use crate::recording::{SessionInfo, State, StreamInfo};
+
+pub(crate) use self::play::Play;
+
+/// The first bytes of an XDF file.
+pub(crate) const SIGNATURE: [u8; 4] = *b"XDF:";
+
+/// An XDF file that was looked through.
+pub(crate) struct Xdf {
+    path: PathBuf,
+    survey: Survey,
+}
+
+impl Xdf {
+    pub(crate) fn open(path: &Path) -> Result<Xdf> {
+        Ok(Xdf { path: path.to_owned(), survey: Survey::of(path)? })
+    }
+
+    /// Whether its recorder came to write the footers.
+    pub(crate) fn state(&self) -> State {
+        match self.survey.has_footers() {
+            true => State::Complete,
+            false => State::BrokeOff,
+        }
+    }
+
+    pub(crate) fn sessions(&self) -> Result<Vec<SessionInfo>> {
+        let mut info = SessionInfo {
+            tag: self.survey.tag,
+            session: self.survey.session.clone(),
+            end: None,
+        };
+        if self.survey.has_footers() {
+            let streams = self.survey.streams.iter().map(survey::Found::totals).collect();
+            info.end = Some(End { streams, reason: "end".into() });
+        }
+        Ok(vec![info])
+    }
+
+    pub(crate) fn streams(&self) -> Vec<StreamInfo> {
+        let streams = self.survey.streams.iter().map(|found| StreamInfo {
+            session: 0,
+            number: found.number,
+            description: found.stream.clone(),
+            rows: found.samples,
+            clock_offset: found.offset.map_or(0, |offset| -lane::nanoseconds(offset.value)),
+            parts: Vec::new(),
+        });
+        streams.collect()
+    }
+
+    /// Its records from the start.
+    pub(crate) fn play(&self) -> Result<Play> {
+        Play::new(&self.path, &self.survey)
+    }
+}
