@@ -75,7 +75,10 @@ pub struct Origin {
 enum Way {
     Stdin(File),
     Ahead(Reservoir),
-    Files { current: Option<File>, rest: VecDeque<PathBuf> },
+    Files {
+        current: Option<File>,
+        rest: VecDeque<PathBuf>,
+    },
     Supply(Box<dyn Supply>),
     /// Empty once they are taken.
     Recorded(Option<Box<dyn Recorded>>),

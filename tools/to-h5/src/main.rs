@@ -14,7 +14,7 @@ use clap::{Parser, ValueEnum};
 use libframe::catalog::Catalog;
 use libframe::clock::Clock;
 use libframe::payload::{Payload as _, Session, Stats};
-use libframe::tool::{self, Account, Ended, Flow, Need, Plan, Sink, Voice};
+use libframe::tool::{self, Account, Ended, Flow, Need, Origin, Plan, Sink, Voice};
 use libframe::wire::{Header, Kind, Record};
 use libframe_record::{Compress, Fsync, Options, Recorder, broken_off};
 
@@ -46,6 +46,10 @@ struct Args {
     /// '%03c' the number of the clip (see clip-frames), each of which has a file then
     #[arg(value_name = "FILE")]
     file: PathBuf,
+
+    /// Record what is in this recording, of any format, instead of stdin; may be repeated
+    #[arg(long, value_name = "FILE")]
+    from: Vec<PathBuf>,
 
     /// Write over a file of this name
     #[arg(long)]
@@ -137,6 +141,14 @@ impl Sink for ToH5 {
         let min_free = args.min_free.unwrap_or(0);
         plan.writes(&path, min_free, row, (factor, assumption));
         Ok(())
+    }
+
+    fn files(args: &Args) -> Vec<PathBuf> {
+        args.from.clone()
+    }
+
+    fn origin(args: &Args) -> Result<Origin> {
+        libframe_record::origin(args.from.clone())
     }
 
     fn open(args: Args) -> Result<ToH5> {

@@ -136,7 +136,8 @@ impl Columns {
             let Some(item) = play.read()? else { break };
             let Item::Record(record) = item else { continue };
             let header = record.header;
-            if header.kind.has_samples() && header.stream == *stream
+            if header.kind.has_samples()
+                && header.stream == *stream
                 && let Ok(samples) = Samples::parse(&record, *fixed)
             {
                 add(&samples, &mut self.time, &mut self.seq, &mut self.device_time);

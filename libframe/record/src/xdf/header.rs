@@ -74,7 +74,8 @@ fn host(streams: &[Found]) -> String {
 
 /// `2026-11-20T21:15:00+0100`, and what else RFC 3339 allows; ns since 1970.
 fn realtime(text: &str) -> Option<i64> {
-    let labrecorder = || strtime::parse("%Y-%m-%dT%H:%M:%S%z", text).ok()?.to_timestamp().ok();
+    let labrecorder =
+        || strtime::parse("%Y-%m-%dT%H:%M:%S%z", text).ok()?.to_timestamp().ok();
     let stamp = text.parse::<Timestamp>().ok().or_else(labrecorder)?;
     i64::try_from(stamp.as_nanosecond()).ok()
 }
@@ -86,7 +87,11 @@ mod tests {
     #[test]
     fn the_wall_clock_is_read_as_recorders_write_it() {
         let expected = Some(1_763_669_700_000_000_000);
-        for text in ["2025-11-20T21:15:00+0100", "2025-11-20T20:15:00Z", "2025-11-20T21:15:00+01:00"] {
+        for text in [
+            "2025-11-20T21:15:00+0100",
+            "2025-11-20T20:15:00Z",
+            "2025-11-20T21:15:00+01:00",
+        ] {
             assert_eq!(realtime(text), expected, "{text}");
         }
         assert_eq!(realtime("yesterday"), None);

@@ -47,8 +47,13 @@ pub(super) struct Lane {
 /// What its samples become.
 enum Form {
     /// Numbers of so many bytes in all, which were of this type before they went to the file.
-    Numbers { size: usize, made: Option<(Dtype, Format)> },
-    Texts { channels: usize },
+    Numbers {
+        size: usize,
+        made: Option<(Dtype, Format)>,
+    },
+    Texts {
+        channels: usize,
+    },
     Events,
 }
 
@@ -126,7 +131,12 @@ impl Lane {
     }
 
     /// Makes records of the samples of a chunk.
-    pub(super) fn take(&mut self, samples: &Samples<'_>, file: &str, to: &mut impl Taker) {
+    pub(super) fn take(
+        &mut self,
+        samples: &Samples<'_>,
+        file: &str,
+        to: &mut impl Taker,
+    ) {
         if std::mem::take(&mut self.in_doubt)
             && let Some(first) = samples.iter().next()
         {
@@ -134,7 +144,9 @@ impl Lane {
         }
         match self.form {
             Form::Numbers { size, made: None } => self.take_numbers(samples, size, to),
-            Form::Numbers { made: Some(made), .. } => self.take_narrowed(samples, made, to),
+            Form::Numbers { made: Some(made), .. } => {
+                self.take_narrowed(samples, made, to)
+            }
             Form::Texts { channels } => self.take_texts(samples, channels, to),
             Form::Events => self.take_events(samples, to),
         }
@@ -178,7 +190,12 @@ impl Lane {
     }
 
     /// Texts are DATA, one by one: there are not many, and each may be long.
-    fn take_texts(&mut self, samples: &Samples<'_>, channels: usize, to: &mut impl Taker) {
+    fn take_texts(
+        &mut self,
+        samples: &Samples<'_>,
+        channels: usize,
+        to: &mut impl Taker,
+    ) {
         for sample in samples.iter() {
             let time = self.time(&sample);
             let mut payload = to.room();
@@ -212,10 +229,14 @@ impl Lane {
     /// where the last one's ended, nothing is.
     fn look_for_missing(&mut self, time: Option<f64>, file: &str, to: &mut impl Taker) {
         let intervals = match (time, self.last) {
-            (Some(time), Some(last)) if self.rate > 0.0 => Some((time - last) * self.rate),
+            (Some(time), Some(last)) if self.rate > 0.0 => {
+                Some((time - last) * self.rate)
+            }
             _ => None,
         };
-        if intervals.is_some_and(|intervals| intervals < JUMP) || matches!(self.form, Form::Events) {
+        if intervals.is_some_and(|intervals| intervals < JUMP)
+            || matches!(self.form, Form::Events)
+        {
             return;
         }
         let room = intervals.map_or(u64::MAX, |intervals| intervals.round() as u64 - 1);
@@ -246,7 +267,13 @@ impl Lane {
         }
     }
 
-    fn tell(&mut self, count: Option<u64>, reason: Reason, file: &str, to: &mut impl Taker) {
+    fn tell(
+        &mut self,
+        count: Option<u64>,
+        reason: Reason,
+        file: &str,
+        to: &mut impl Taker,
+    ) {
         let from = self.last.map(nanoseconds);
         let detail = match count {
             Some(_) => "the footer counts more samples than are in the file",

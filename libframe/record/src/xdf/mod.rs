@@ -62,7 +62,9 @@ impl Xdf {
             number: found.number,
             description: found.stream.clone(),
             rows: found.samples,
-            clock_offset: found.offset.map_or(0, |offset| -lane::nanoseconds(offset.value)),
+            clock_offset: found
+                .offset
+                .map_or(0, |offset| -lane::nanoseconds(offset.value)),
             parts: Vec::new(),
         });
         streams.collect()

@@ -25,7 +25,6 @@ pub(crate) struct Play {
     reader: Reader<File>,
     /// What the file is called where it is to blame.
     file: String,
-    tag: u32,
     session: Session,
     /// By what the file calls the streams.
     places: BTreeMap<u32, usize>,
@@ -69,7 +68,6 @@ impl Play {
         let mut play = Play {
             reader,
             file: file.to_string_lossy().into_owned(),
-            tag: survey.tag,
             session: survey.session.clone(),
             places: places.collect(),
             lanes: survey.streams.iter().map(Lane::new).collect(),
@@ -160,7 +158,8 @@ impl Play {
 
     fn announce_session(&mut self) {
         let (kind, time) = (Kind::SESSION, self.now);
-        let header = Header { kind, flags: 0, stream: 0, session: 0, seq: 0, time, sent: 0 };
+        let header =
+            Header { kind, flags: 0, stream: 0, session: 0, seq: 0, time, sent: 0 };
         self.ready.take(header, self.session.to_bytes());
     }
 
@@ -225,7 +224,8 @@ impl Play {
         let streams = self.lanes.iter().map(Lane::totals).collect();
         let end = End { streams, reason: "end".into() };
         let (kind, time) = (Kind::END, self.now);
-        let header = Header { kind, flags: 0, stream: 0, session: 0, seq: 0, time, sent: 0 };
+        let header =
+            Header { kind, flags: 0, stream: 0, session: 0, seq: 0, time, sent: 0 };
         self.ready.take(header, end.to_bytes());
     }
 }

@@ -91,7 +91,8 @@ impl Survey {
 
     /// Whether every stream has its footer: they are written when a recording is closed.
     pub(super) fn has_footers(&self) -> bool {
-        !self.streams.is_empty() && self.streams.iter().all(|found| found.footer.is_some())
+        !self.streams.is_empty()
+            && self.streams.iter().all(|found| found.footer.is_some())
     }
 }
 
