@@ -13,6 +13,7 @@ mod memory;
 mod source;
 mod spec;
 mod tidy;
+mod xdf_recording;
 mod zmtp;
 
 mod batch_frames;
