@@ -149,21 +149,25 @@ impl Recording {
         }
     }
 
-    /// The sessions, in order. Reads a recording made of records to its end.
+    /// The sessions, in order. Reads a recording that is no HDF5 to its end.
     pub fn sessions(&self) -> Result<Vec<SessionInfo>> {
         self.told(match &self.form {
             Form::Frames => frames::survey(&self.path).map(|survey| survey.sessions),
             Form::H5(h5) => Ok(h5.sessions()),
-            Form::Xdf(xdf) => xdf.sessions(),
+            Form::Xdf(xdf) => {
+                frames::survey_of(&mut xdf.play()?).map(|survey| survey.sessions)
+            }
         })
     }
 
-    /// The streams of all sessions. Reads a recording made of records to its end.
+    /// The streams of all sessions. Reads a recording that is no HDF5 to its end.
     pub fn streams(&self) -> Result<Vec<StreamInfo>> {
         self.told(match &self.form {
             Form::Frames => frames::survey(&self.path).map(|survey| survey.streams),
             Form::H5(h5) => Ok(h5.streams()),
-            Form::Xdf(xdf) => Ok(xdf.streams()),
+            Form::Xdf(xdf) => {
+                frames::survey_of(&mut xdf.play()?).map(|survey| survey.streams)
+            }
         })
     }
 
@@ -185,7 +189,7 @@ impl Recording {
         })
     }
 
-    /// All records but DATA and BATCH. Reads the whole of a recording made of records.
+    /// All records but DATA and BATCH. Reads the whole of a recording that is no HDF5.
     pub fn others(&self) -> Result<Records> {
         self.told(match &self.form {
             Form::Frames => Records::of_frames(&self.path).map(Records::without_samples),

@@ -5,7 +5,7 @@ use std::fs;
 use framepipe_tests::{Scratch, pipe};
 use serde_json::Value;
 
-use super::written;
+use super::{replaced, written};
 
 /// A chunk of a file: where it begins and ends, its tag, stream and samples.
 struct Chunk {
@@ -43,11 +43,17 @@ fn chunks(file: &[u8]) -> Vec<Chunk> {
     all
 }
 
-/// What `inspect-frames` tells of many files, in their order.
-fn inspect(files: &[String], code: i32) -> Vec<Value> {
-    let run = pipe(&format!("inspect-frames -q -f json {}", files.join(" "))).run();
+/// What `inspect-frames` tells of many files of one session, in their order. Between them
+/// stands one of another session: what broke off might go on in the next file.
+fn inspect(folder: &Scratch, files: &[String], code: i32) -> Vec<Value> {
+    let other = folder.file("other.xdf");
+    let bytes = fs::read(folder.file("small.xdf")).unwrap();
+    fs::write(&other, replaced(&bytes, b"2026-11-20T21", b"2026-11-20T22")).unwrap();
+    let all = files.join(&format!(" {other} "));
+    let run = pipe(&format!("inspect-frames -q -f json {all} {other}")).run();
     assert_eq!(run.codes(), [code], "{}", run.everything());
     let all = run.json()["sessions"].as_array().unwrap().clone();
+    let all: Vec<Value> = all.into_iter().step_by(2).collect();
     assert_eq!(all.len(), files.len());
     all
 }
@@ -72,7 +78,7 @@ fn all_complete_chunks_are_read_of_a_file_that_was_cut_anywhere() {
         fs::write(&file, &bytes[..cut]).unwrap();
         files.push(file);
     }
-    for (cut, session) in (4..).zip(inspect(&files, 3)) {
+    for (cut, session) in (4..).zip(inspect(&folder, &files, 3)) {
         let there = |stream: u32| -> u64 {
             let whole =
                 chunks.iter().filter(|chunk| chunk.to <= cut && chunk.stream == stream);
@@ -108,7 +114,7 @@ fn a_flipped_bit_takes_no_more_than_up_to_the_next_boundary_and_that_is_told() {
         }
     }
     // Most flips are in numbers, times and texts, where nobody can know.
-    let sessions = inspect(&files, 3);
+    let sessions = inspect(&folder, &files, 3);
     for (at, session) in places.into_iter().zip(sessions) {
         let (samples, lost, _) = counts(&session);
         assert_eq!(samples + lost, 20, "flipped at {at}: {session}");

@@ -11,7 +11,7 @@ use libframe::decoder::Item;
 use libframe::wire::Record;
 
 use super::dataset::Rows;
-use super::frames::FrameReader;
+use super::frames::{FrameReader, enter};
 use super::h5::{I8, numbers, row_count};
 use crate::layout::stream;
 use crate::recording::{Block, StreamInfo};
@@ -30,8 +30,17 @@ pub struct Columns {
 
 enum Source {
     Groups(VecDeque<Part>),
-    Frames { reader: Box<FrameReader>, key: (usize, u16), fixed: bool },
-    Xdf { play: Box<xdf::Play>, stream: u16, fixed: bool },
+    Frames {
+        reader: Box<FrameReader>,
+        key: (usize, u16),
+        fixed: bool,
+    },
+    Xdf {
+        play: Box<xdf::Play>,
+        sessions: Vec<(u32, bool)>,
+        key: (usize, u16),
+        fixed: bool,
+    },
 }
 
 /// The columns of one group.
@@ -59,7 +68,8 @@ impl Columns {
     pub(crate) fn of_xdf(xdf: &Xdf, stream: &StreamInfo) -> Result<Columns> {
         let fixed = stream.description.sample_size().is_some();
         let play = Box::new(xdf.play()?);
-        Ok(Columns::new(Source::Xdf { play, stream: stream.number, fixed }))
+        let (sessions, key) = (Vec::new(), (stream.session, stream.number));
+        Ok(Columns::new(Source::Xdf { play, sessions, key, fixed }))
     }
 
     fn new(source: Source) -> Columns {
@@ -132,12 +142,15 @@ impl Columns {
 
     fn fill_from_xdf(&mut self) -> Result<()> {
         while self.time.len() < BLOCK {
-            let Source::Xdf { play, stream, fixed } = &mut self.source else { break };
+            let Source::Xdf { play, sessions, key, fixed } = &mut self.source else {
+                break;
+            };
             let Some(item) = play.read()? else { break };
             let Item::Record(record) = item else { continue };
             let header = record.header;
+            let session = enter(sessions, &header);
             if header.kind.has_samples()
-                && header.stream == *stream
+                && (session, header.stream) == *key
                 && let Ok(samples) = Samples::parse(&record, *fixed)
             {
                 add(&samples, &mut self.time, &mut self.seq, &mut self.device_time);

@@ -56,7 +56,7 @@ impl Records {
         match &mut self.source {
             Source::Frames(path, reader) => **reader = FrameReader::open_at(path, &from)?,
             Source::H5(play) => play.start_at(Box::new(from)),
-            Source::Xdf(play) => play.start_at(&from),
+            Source::Xdf(play) => play.start_at(from),
         }
         Ok(())
     }

@@ -54,8 +54,7 @@ pub(super) fn sample_count(xml: &[u8]) -> Option<u64> {
 /// When the first sample of all was there, by the recorder's clock.
 fn start(streams: &[Found]) -> i64 {
     let times = streams.iter().filter_map(|found| {
-        let offset = found.offset.map_or(0, |offset| nanoseconds(offset.value));
-        Some(nanoseconds(found.first?).saturating_add(offset))
+        Some(nanoseconds(found.first?).saturating_sub(found.ahead()))
     });
     times.min().unwrap_or(0)
 }

@@ -1,32 +1,41 @@
 //! One stream while a file is played: its samples become records with numbers and times.
 
+use std::collections::VecDeque;
+
 use libframe::payload::{Gap, Payload as _, Reason, Totals};
 use libframe::schema::{Dtype, Media};
-use libframe::wire::{Header, Kind};
+use libframe::wire::{FLAG_DEVICE_TIME, Header, Kind};
 use libframe_lsl::info::Format;
 use libframe_lsl::values::narrow;
-use libframe_xdf::{Sample, Samples, Stamper};
+use libframe_xdf::samples::Iter;
+use libframe_xdf::{ClockOffset, Run, Sample, Samples, Stamper};
 
+use super::batch::Batch;
+use super::device::DeviceTimes;
 use super::markers;
-use super::survey::Found;
+use super::survey::{Found, Role};
 
 pub(super) use libframe_lsl::values::nanoseconds;
 
 /// A BATCH is no longer, where a single sample is not: who reads it need not hold more.
 const MAX_BATCH: usize = 1 << 20;
-/// Times of a stream of this many intervals without a sample show that some are missing.
+/// So many intervals between two samples show that there should be more.
 const JUMP: f64 = 1.5;
 
 /// A stream that is being played.
 pub(super) struct Lane {
+    /// Its session, and its number there.
+    pub(super) tag: u32,
     pub(super) number: u16,
-    /// Its description, as it is announced.
+    /// Its description, as it is announced, and whether it was.
     pub(super) payload: Vec<u8>,
+    pub(super) is_announced: bool,
     /// What it is called, and where it comes from.
-    pub(super) name: String,
+    name: String,
     pub(super) host: String,
-    /// The number that its next sample has.
+    /// The number that its next sample has, and which one it is in the file.
     pub(super) next: u64,
+    index: u64,
     /// Its clock minus the session's, ns.
     pub(super) ahead: i64,
     form: Form,
@@ -34,14 +43,18 @@ pub(super) struct Lane {
     stamper: Stamper,
     /// The last sample's time, s of its clock.
     last: Option<f64>,
-    /// Samples that the file should have beside those in it.
+    /// Samples that the file should have beside those in it, and those of them that were told.
     missing: u64,
-    /// Of those, what was told.
     lost: u64,
     /// Whether all that should be there is counted.
     is_counted: bool,
     /// Something was damaged since its last sample.
     in_doubt: bool,
+    /// Where numbers do not follow each other.
+    runs: VecDeque<Run>,
+    /// Records of the stream that stand among the samples, with the number behind them.
+    notes: VecDeque<(u64, Header, Vec<u8>)>,
+    device: Option<DeviceTimes>,
 }
 
 /// What its samples become.
@@ -54,7 +67,10 @@ enum Form {
     Texts {
         channels: usize,
     },
+    /// Events of a file that has no records of them.
     Events,
+    /// What the file has elsewhere, too.
+    Nothing,
 }
 
 /// Takes the records that are made.
@@ -65,10 +81,13 @@ pub(super) trait Taker {
 }
 
 impl Lane {
-    pub(super) fn new(found: &Found) -> Lane {
+    /// `is_ours` tells that events and the like are among the records of the file, too.
+    pub(super) fn new(found: &Found, is_ours: bool) -> Lane {
         let (info, stream) = (&found.info, &found.stream);
         let channels = info.channel_count as usize;
         let form = match (stream.media, info.format) {
+            _ if found.role != Role::Stream => Form::Nothing,
+            (Media::Event, _) if is_ours => Form::Nothing,
             (Media::Event, _) => Form::Events,
             (_, Format::String) => Form::Texts { channels },
             (_, format) => {
@@ -78,12 +97,15 @@ impl Lane {
             }
         };
         Lane {
+            tag: found.tag,
             number: found.number,
             payload: stream.to_bytes(),
+            is_announced: false,
             name: stream.name.clone(),
             host: info.hostname.clone(),
             next: 0,
-            ahead: found.offset.map_or(0, |offset| -nanoseconds(offset.value)),
+            index: 0,
+            ahead: found.ahead(),
             form,
             rate: info.rate,
             stamper: Stamper::new(info.rate),
@@ -92,13 +114,21 @@ impl Lane {
             lost: 0,
             is_counted: matches!(found.footer, Some(Some(_))),
             in_doubt: false,
+            runs: VecDeque::new(),
+            notes: VecDeque::new(),
+            device: None,
         }
+    }
+
+    /// Whether its records are made of what is in its chunks.
+    pub(super) fn has_samples(&self) -> bool {
+        matches!(self.form, Form::Numbers { .. } | Form::Texts { .. })
     }
 
     /// A header of its records.
     pub(super) fn header(&self, kind: Kind, time: i64) -> Header {
-        let (stream, seq) = (self.number, self.next);
-        Header { kind, flags: 0, stream, session: 0, seq, time, sent: 0 }
+        let (session, stream, seq) = (self.tag, self.number, self.next);
+        Header { kind, flags: 0, stream, session, seq, time, sent: 0 }
     }
 
     /// When its last sample was there, by the session's clock.
@@ -106,14 +136,48 @@ impl Lane {
         Some(nanoseconds(self.last?).saturating_sub(self.ahead))
     }
 
+    /// Its clock was compared with the session's.
+    pub(super) fn compared(&mut self, offset: ClockOffset) -> (i64, i64) {
+        self.ahead = -nanoseconds(offset.value);
+        (nanoseconds(offset.time), self.ahead)
+    }
+
     /// Something was damaged that may have held samples of it.
     pub(super) fn doubt(&mut self) {
         self.in_doubt = true;
     }
 
+    /// From a place on, samples have other numbers.
+    pub(super) fn run(&mut self, run: Run) {
+        self.runs.push_back(run);
+    }
+
+    /// Where the device's own times of its samples are put.
+    pub(super) fn device(&mut self) -> &mut DeviceTimes {
+        self.device.get_or_insert_default()
+    }
+
+    /// A record that stands among the samples.
+    pub(super) fn note(&mut self, header: Header, payload: Vec<u8>) {
+        let gap = (header.kind == Kind::GAP).then(|| Gap::from_bytes(&payload).ok());
+        let behind = gap.flatten().filter(|gap| gap.count.is_some());
+        let place = behind.map_or(header.seq, |gap| gap.next());
+        self.notes.push_back((place, header, payload));
+    }
+
+    /// Gives out what stood behind the last sample.
+    pub(super) fn give_notes(&mut self, to: &mut impl Taker) {
+        self.notes.drain(..).for_each(|(_, header, payload)| to.take(header, payload));
+    }
+
     /// Counts samples that nobody wants to see; false, and nothing is done, if some are not
     /// before `from` by the session's clock.
-    pub(super) fn pass(&mut self, samples: &Samples<'_>, from: i64) -> bool {
+    pub(super) fn pass(
+        &mut self,
+        samples: &Samples<'_>,
+        from: i64,
+        to: &mut impl Taker,
+    ) -> bool {
         let mut stamper = self.stamper;
         let last = match samples.are_stamped() {
             true => samples.last().map(|sample| stamper.time(sample.time)),
@@ -124,8 +188,11 @@ impl Lane {
             return false;
         }
         (self.stamper, self.last, self.in_doubt) = (stamper, Some(last), false);
-        if !matches!(self.form, Form::Events) {
-            self.next += samples.len();
+        let mut left = if self.has_samples() { samples.len() } else { 0 };
+        while left > 0 {
+            let n = self.segment(left, to);
+            (self.index, self.next) = (self.index + n, self.next + n);
+            left -= n;
         }
         true
     }
@@ -142,71 +209,95 @@ impl Lane {
         {
             self.look_for_missing(first.time, file, to);
         }
-        match self.form {
-            Form::Numbers { size, made: None } => self.take_numbers(samples, size, to),
-            Form::Numbers { made: Some(made), .. } => {
-                self.take_narrowed(samples, made, to)
-            }
-            Form::Texts { channels } => self.take_texts(samples, channels, to),
-            Form::Events => self.take_events(samples, to),
+        let mut all = samples.iter();
+        if let Form::Events = self.form {
+            return self.take_events(all, to);
         }
-    }
-
-    fn take_numbers(&mut self, samples: &Samples<'_>, size: usize, to: &mut impl Taker) {
-        let most = (MAX_BATCH / (size + 8)).max(1);
-        let (mut left, mut all) = (samples.len() as usize, samples.iter());
+        let mut left = if self.has_samples() { samples.len() } else { 0 };
         while left > 0 {
-            let n = left.min(most);
-            let mut batch = Batch::new(to.room(), n);
-            batch.payload.reserve(n * size);
-            for sample in all.by_ref().take(n) {
-                batch.time(self.time(&sample));
-                batch.payload.extend_from_slice(sample.values);
-            }
-            left -= n;
-            self.send(batch, to);
+            let n = self.segment(left, to) as usize;
+            left -= match self.form {
+                Form::Numbers { size, made } => {
+                    self.take_batch(&mut all, n, size, made, to)
+                }
+                Form::Texts { channels } => self.take_texts(&mut all, n, channels, to),
+                Form::Events | Form::Nothing => n,
+            } as u64;
         }
     }
 
-    fn take_narrowed(
+    /// Gives out what stands before the next sample, and tells how many follow of which
+    /// nothing is to be said.
+    fn segment(&mut self, left: u64, to: &mut impl Taker) -> u64 {
+        while let Some(run) = self.runs.front().filter(|run| run.index <= self.index) {
+            self.next = run.seq.wrapping_add(self.index - run.index);
+            self.runs.pop_front();
+        }
+        while self.notes.front().is_some_and(|(place, ..)| *place <= self.next) {
+            let note = self.notes.pop_front();
+            note.into_iter().for_each(|(_, header, payload)| to.take(header, payload));
+        }
+        let run = self.runs.front().map_or(u64::MAX, |run| run.index - self.index);
+        let note = self.notes.front().map_or(u64::MAX, |(place, ..)| place - self.next);
+        left.min(run).min(note)
+    }
+
+    /// Takes up to `n` samples as one BATCH; tells how many.
+    fn take_batch(
         &mut self,
-        samples: &Samples<'_>,
-        (dtype, format): (Dtype, Format),
+        all: &mut Iter<'_>,
+        n: usize,
+        size: usize,
+        made: Option<(Dtype, Format)>,
         to: &mut impl Taker,
-    ) {
-        let size = samples.iter().next().map_or(0, |sample| sample.values.len());
+    ) -> usize {
         let most = (MAX_BATCH / (size + 8)).max(1);
-        let (mut left, mut all) = (samples.len() as usize, samples.iter());
-        while left > 0 {
-            let n = left.min(most);
-            let mut batch = Batch::new(to.room(), n);
-            for sample in all.by_ref().take(n) {
-                batch.time(self.time(&sample));
-                narrow(dtype, format, sample.values, &mut batch.payload);
+        let (next, n) = (self.next, n.min(most));
+        let (n, timed) = match &mut self.device {
+            Some(device) => device.agree(next, n),
+            None => (n, false),
+        };
+        let mut batch = Batch::new(to.room(), n, timed);
+        batch.payload.reserve(n * size);
+        for sample in all.by_ref().take(n) {
+            batch.time(self.time(&sample));
+            if timed && let Some(device) = &mut self.device {
+                batch.device_time(device.take());
             }
-            left -= n;
-            self.send(batch, to);
+            match made {
+                None => batch.payload.extend_from_slice(sample.values),
+                Some((dtype, format)) => {
+                    narrow(dtype, format, sample.values, &mut batch.payload);
+                }
+            }
         }
+        let flags = if timed { FLAG_DEVICE_TIME } else { 0 };
+        let header = Header { flags, ..self.header(Kind::BATCH, batch.first) };
+        to.take(header, batch.payload);
+        self.advance(n);
+        n
     }
 
     /// Texts are DATA, one by one: there are not many, and each may be long.
     fn take_texts(
         &mut self,
-        samples: &Samples<'_>,
+        all: &mut Iter<'_>,
+        n: usize,
         channels: usize,
         to: &mut impl Taker,
-    ) {
-        for sample in samples.iter() {
+    ) -> usize {
+        for sample in all.by_ref().take(n) {
             let time = self.time(&sample);
             let mut payload = to.room();
             markers::text(sample.values, channels, &mut payload);
             to.take(self.header(Kind::DATA, time), payload);
-            self.next += 1;
+            self.advance(1);
         }
+        n
     }
 
-    fn take_events(&mut self, samples: &Samples<'_>, to: &mut impl Taker) {
-        for sample in samples.iter() {
+    fn take_events(&mut self, all: Iter<'_>, to: &mut impl Taker) {
+        for sample in all {
             let time = self.time(&sample);
             let payload = markers::event(sample.values, &self.name);
             to.take(self.header(Kind::EVENT, time), payload);
@@ -220,9 +311,9 @@ impl Lane {
         nanoseconds(time)
     }
 
-    fn send(&mut self, batch: Batch, to: &mut impl Taker) {
-        to.take(self.header(Kind::BATCH, batch.first), batch.payload);
-        self.next += batch.n as u64;
+    fn advance(&mut self, n: usize) {
+        self.index += n as u64;
+        self.next = self.next.saturating_add(n as u64);
     }
 
     /// Tells what is missing before a sample that comes behind damage: if its time goes on
@@ -234,9 +325,7 @@ impl Lane {
             }
             _ => None,
         };
-        if intervals.is_some_and(|intervals| intervals < JUMP)
-            || matches!(self.form, Form::Events)
-        {
+        if intervals.is_some_and(|intervals| intervals < JUMP) || !self.has_samples() {
             return;
         }
         let room = intervals.map_or(u64::MAX, |intervals| intervals.round() as u64 - 1);
@@ -248,7 +337,7 @@ impl Lane {
 
     /// Nothing more will come: what is missing beside is told.
     pub(super) fn end(&mut self, reason: Reason, file: &str, to: &mut impl Taker) {
-        if !matches!(self.form, Form::Events) {
+        if self.has_samples() {
             self.lose(self.missing, reason, file, to);
         }
     }
@@ -288,39 +377,8 @@ impl Lane {
             detail: detail.into(),
             ..Gap::default()
         };
-        self.next = gap.next();
+        self.advance(count.unwrap_or(0) as usize);
         let time = from.unwrap_or_default();
         to.take(self.header(Kind::GAP, time), gap.to_bytes());
-    }
-}
-
-/// The payload of a BATCH, as it grows.
-struct Batch {
-    n: usize,
-    first: i64,
-    payload: Vec<u8>,
-    /// Where the next time goes.
-    at: usize,
-}
-
-impl Batch {
-    fn new(mut payload: Vec<u8>, n: usize) -> Batch {
-        payload.extend_from_slice(&(n as u32).to_le_bytes());
-        payload.extend_from_slice(&[0; 4]);
-        let at = payload.len();
-        payload.resize(at + 8 * n, 0);
-        Batch { n, first: 0, payload, at }
-    }
-
-    #[inline]
-    fn time(&mut self, time: i64) {
-        if self.at == 8 {
-            self.first = time;
-        }
-        let offset = time.wrapping_sub(self.first).to_le_bytes();
-        if let Some(place) = self.payload.get_mut(self.at..self.at + 8) {
-            place.copy_from_slice(&offset);
-        }
-        self.at += 8;
     }
 }

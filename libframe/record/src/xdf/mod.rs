@@ -3,21 +3,24 @@
 //! A file is looked through once before it is played (`survey`): what a stream's clock is
 //! ahead stands behind its first samples, and only its footer tells how many there should
 //! be. Then its chunks become records, in their order (`play`); each stream has a `lane`, and
-//! its samples of a chunk are one BATCH. `header` says what is known of the session.
+//! its samples of a chunk are one BATCH. `header` says what is known of the session. Where a
+//! file is `ours`, it has the records of the session itself.
 
+mod batch;
+mod device;
 mod header;
 mod lane;
 mod markers;
+mod ours;
 mod play;
 mod survey;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use libframe::payload::End;
 
 use self::survey::Survey;
-use crate::recording::{SessionInfo, State, StreamInfo};
+use crate::recording::State;
 
 pub(crate) use self::play::Play;
 
@@ -41,33 +44,6 @@ impl Xdf {
             true => State::Complete,
             false => State::BrokeOff,
         }
-    }
-
-    pub(crate) fn sessions(&self) -> Result<Vec<SessionInfo>> {
-        let mut info = SessionInfo {
-            tag: self.survey.tag,
-            session: self.survey.session.clone(),
-            end: None,
-        };
-        if self.survey.has_footers() {
-            let streams = self.survey.streams.iter().map(survey::Found::totals).collect();
-            info.end = Some(End { streams, reason: "end".into() });
-        }
-        Ok(vec![info])
-    }
-
-    pub(crate) fn streams(&self) -> Vec<StreamInfo> {
-        let streams = self.survey.streams.iter().map(|found| StreamInfo {
-            session: 0,
-            number: found.number,
-            description: found.stream.clone(),
-            rows: found.samples,
-            clock_offset: found
-                .offset
-                .map_or(0, |offset| -lane::nanoseconds(offset.value)),
-            parts: Vec::new(),
-        });
-        streams.collect()
     }
 
     /// Its records from the start.

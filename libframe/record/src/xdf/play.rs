@@ -9,9 +9,10 @@ use libframe::clock::SECOND;
 use libframe::decoder::{Cause, Damage, Item};
 use libframe::payload::{ClockReading, End, Payload as _, Reason, Session};
 use libframe::wire::{Header, Kind, Record};
-use libframe_xdf::{self as xdf, ClockOffset, Content, Reader};
+use libframe_xdf::{self as xdf, Chunk, ClockOffset, Content, Reader, Samples};
 
-use super::lane::{Lane, Taker, nanoseconds};
+use super::lane::{Lane, Taker};
+use super::ours::Ours;
 use super::survey::Survey;
 use crate::read::frames::LAG;
 
@@ -23,14 +24,22 @@ const MAX_KEPT: usize = 2 << 20;
 /// Plays a file.
 pub(crate) struct Play {
     reader: Reader<File>,
+    maker: Maker,
+    /// The payload that was given out last.
+    given: Vec<u8>,
+}
+
+/// Makes records of chunks.
+struct Maker {
     /// What the file is called where it is to blame.
     file: String,
+    tag: u32,
     session: Session,
     /// By what the file calls the streams.
     places: BTreeMap<u32, usize>,
     lanes: Vec<Lane>,
-    /// Those that were announced.
-    announced: Vec<bool>,
+    /// What only our files have.
+    ours: Option<Ours>,
     /// When to announce again: a reader of the pipe may have joined since.
     next_announcement: i64,
     /// Capture time so far.
@@ -42,14 +51,11 @@ pub(crate) struct Play {
     closes: bool,
     over: bool,
     ready: Ready,
-    /// The payload that was given out last.
-    given: Vec<u8>,
 }
 
 /// Records to be given out before the file is read on.
 #[derive(Default)]
 struct Ready {
-    session: u32,
     items: VecDeque<Next>,
     spare: Vec<Vec<u8>>,
 }
@@ -61,46 +67,24 @@ enum Next {
 
 impl Play {
     pub(super) fn new(path: &Path, survey: &Survey) -> Result<Play> {
-        let reader = Reader::open(path)?;
-        let file = path.file_name().unwrap_or(path.as_os_str());
-        let start = survey.session.start_monotonic;
-        let places = survey.streams.iter().enumerate().map(|(at, found)| (found.id, at));
-        let mut play = Play {
-            reader,
-            file: file.to_string_lossy().into_owned(),
-            session: survey.session.clone(),
-            places: places.collect(),
-            lanes: survey.streams.iter().map(Lane::new).collect(),
-            announced: vec![false; survey.streams.len()],
-            next_announcement: start.saturating_add(SECOND),
-            now: start,
-            from: None,
-            damaged: false,
-            closes: survey.has_footers(),
-            over: false,
-            ready: Ready { session: survey.tag, ..Ready::default() },
-            given: Vec::new(),
-        };
-        play.announce_session();
-        for (at, found) in survey.streams.iter().enumerate() {
-            // What is known of its clock holds from its first sample on, and is needed for it.
-            if let Some(offset) = found.offset {
-                play.announce(at);
-                play.tell_clock(at, offset);
-            }
-        }
-        Ok(play)
+        let maker = Maker::new(path, survey)?;
+        Ok(Play { reader: Reader::open(path)?, maker, given: Vec::new() })
     }
 
     /// Begins a little before the time that `from` tells.
-    pub(crate) fn start_at(&mut self, from: &dyn Fn(&Session) -> Option<i64>) {
-        self.from = from(&self.session).map(|time| time.saturating_sub(LAG));
+    pub(crate) fn start_at(&mut self, from: impl Fn(&Session) -> Option<i64>) {
+        let from = from(&self.maker.session);
+        self.maker.from = from.map(|time| time.saturating_sub(LAG));
     }
 
-    /// Leaves out the rest: a file is one session.
+    /// Leaves out the rest. False if it must be read through: our files may have several
+    /// sessions.
     pub(crate) fn skip_session(&mut self) -> bool {
-        self.ready.items.clear();
-        self.over = true;
+        if self.maker.ours.is_some() {
+            return false;
+        }
+        self.maker.ready.items.clear();
+        self.maker.over = true;
         true
     }
 
@@ -108,45 +92,76 @@ impl Play {
     #[inline]
     pub(crate) fn read(&mut self) -> Result<Option<Item<'_>>> {
         loop {
-            match self.ready.items.pop_front() {
+            match self.maker.ready.items.pop_front() {
                 Some(Next::Damage(damage)) => return Ok(Some(Item::Damage(damage))),
                 Some(Next::Record(header, payload)) => {
                     let old = std::mem::replace(&mut self.given, payload);
-                    self.ready.keep(old);
+                    self.maker.ready.keep(old);
                     return Ok(Some(Item::Record(Record::new(header, &self.given))));
                 }
-                None if self.over => return Ok(None),
-                None => self.step()?,
+                None if self.maker.over => return Ok(None),
+                None => match self.reader.next()? {
+                    Some(xdf::Item::Chunk(chunk)) => self.maker.chunk(chunk)?,
+                    Some(xdf::Item::Damage(damage)) => {
+                        let xdf::Damage { offset, bytes, is_last, .. } = damage;
+                        self.maker.damage(offset, bytes, is_last);
+                    }
+                    None => self.maker.end(),
+                },
+            }
+        }
+    }
+}
+
+impl Maker {
+    fn new(path: &Path, survey: &Survey) -> Result<Maker> {
+        let file = path.file_name().unwrap_or(path.as_os_str());
+        let start = survey.session.start_monotonic;
+        let places = survey.streams.iter().enumerate().map(|(at, found)| (found.id, at));
+        let lane = |found| Lane::new(found, survey.is_ours);
+        let mut maker = Maker {
+            file: file.to_string_lossy().into_owned(),
+            tag: survey.tag,
+            session: survey.session.clone(),
+            places: places.collect(),
+            lanes: survey.streams.iter().map(lane).collect(),
+            ours: survey.is_ours.then(|| Ours::open(path, survey)).transpose()?,
+            next_announcement: start.saturating_add(SECOND),
+            now: start,
+            from: None,
+            damaged: false,
+            closes: survey.has_footers(),
+            over: false,
+            ready: Ready::default(),
+        };
+        if !survey.is_ours {
+            maker.begin(survey);
+        }
+        Ok(maker)
+    }
+
+    /// Announces the session of a file that has no record of one.
+    fn begin(&mut self, survey: &Survey) {
+        self.announce_sessions();
+        for (at, found) in survey.streams.iter().enumerate() {
+            // What is known of its clock holds from its first sample on, and is needed for it.
+            if let Some(offset) = found.offset {
+                self.announce(at);
+                self.tell_clock(at, offset);
             }
         }
     }
 
-    /// Reads a chunk.
-    fn step(&mut self) -> Result<()> {
-        let Some(item) = self.reader.next()? else {
-            self.end();
-            return Ok(());
-        };
-        let chunk = match item {
-            xdf::Item::Chunk(chunk) => chunk,
-            xdf::Item::Damage(damage) => {
-                let xdf::Damage { offset, bytes, is_last, .. } = damage;
-                self.damage(offset, bytes, is_last);
-                return Ok(());
-            }
-        };
+    fn chunk(&mut self, chunk: Chunk<'_>) -> Result<()> {
         let (offset, head) = (chunk.offset, chunk.head);
         let place = self.places.get(&head.stream).copied();
         match (chunk.content, place) {
             (Content::StreamHeader(_), Some(at)) => self.announce(at),
             (Content::ClockOffset(offset), Some(at)) => self.tell_clock(at, offset),
             (Content::Samples(samples), Some(at)) => {
-                let Some(lane) = self.lanes.get_mut(at) else { return Ok(()) };
-                if self.from.is_none_or(|from| !lane.pass(&samples, from)) {
-                    lane.take(&samples, &self.file, &mut self.ready);
-                    self.now = self.now.max(lane.now().unwrap_or(i64::MIN));
+                if !self.read_ahead(at, head.stream, offset)? {
+                    self.take(at, &samples);
                 }
-                self.announce_again();
             }
             (Content::Undescribed(_) | Content::Samples(_), _) => {
                 self.damage(offset, head.len as u64 + head.content, false);
@@ -156,43 +171,70 @@ impl Play {
         Ok(())
     }
 
-    fn announce_session(&mut self) {
-        let (kind, time) = (Kind::SESSION, self.now);
-        let header =
-            Header { kind, flags: 0, stream: 0, session: 0, seq: 0, time, sent: 0 };
-        self.ready.take(header, self.session.to_bytes());
+    /// In one of our files, reads what belongs before this chunk. True if it is of the texts
+    /// of a session, of which nothing is left then.
+    fn read_ahead(&mut self, at: usize, id: u32, offset: u64) -> Result<bool> {
+        let Some(ours) = &mut self.ours else { return Ok(false) };
+        let (lanes, ready) = (&mut self.lanes, &mut self.ready);
+        let tag = lanes.get(at).map_or(0, |lane| lane.tag);
+        ours.read_to(tag, offset, lanes, ready)?;
+        let Some(tag) = ours.session_of(id) else { return Ok(false) };
+        ours.give_to(tag, offset, lanes, ready);
+        Ok(true)
     }
 
-    fn announce(&mut self, at: usize) {
-        let (Some(lane), Some(announced)) =
-            (self.lanes.get(at), self.announced.get_mut(at))
-        else {
-            return;
-        };
-        if std::mem::replace(announced, true) {
-            return;
+    fn take(&mut self, at: usize, samples: &Samples<'_>) {
+        let Some(lane) = self.lanes.get_mut(at) else { return };
+        let ready = &mut self.ready;
+        if self.from.is_none_or(|from| !lane.pass(samples, from, ready)) {
+            lane.take(samples, &self.file, ready);
+            if lane.has_samples() {
+                self.now = self.now.max(lane.now().unwrap_or(i64::MIN));
+            }
         }
+        if self.now >= self.next_announcement {
+            self.announce_again();
+        }
+    }
+
+    fn announce_sessions(&mut self) {
+        let time = self.now;
+        let header = |session| {
+            let (kind, stream, seq) = (Kind::SESSION, 0, 0);
+            Header { kind, flags: 0, stream, session, seq, time, sent: 0 }
+        };
+        match &self.ours {
+            None => self.ready.take(header(self.tag), self.session.to_bytes()),
+            Some(ours) => ours
+                .announced()
+                .for_each(|(tag, payload)| self.ready.take(header(tag), payload.clone())),
+        }
+    }
+
+    /// Announces a stream, unless one of our files does it.
+    fn announce(&mut self, at: usize) {
+        let lane = self.lanes.get_mut(at).filter(|_| self.ours.is_none());
+        let Some(lane) = lane.filter(|lane| !lane.is_announced) else { return };
+        lane.is_announced = true;
         let time = self.now.saturating_add(lane.ahead);
         self.ready.take(lane.header(Kind::STREAM, time), lane.payload.clone());
     }
 
     fn announce_again(&mut self) {
-        if self.now < self.next_announcement {
-            return;
-        }
         self.next_announcement = self.now.saturating_add(SECOND);
-        self.announce_session();
-        let announced = self.announced.clone();
-        self.announced.fill(false);
-        for at in (0..announced.len()).filter(|at| announced[*at]) {
-            self.announce(at);
+        self.announce_sessions();
+        for lane in self.lanes.iter().filter(|lane| lane.is_announced) {
+            let time = self.now.saturating_add(lane.ahead);
+            self.ready.take(lane.header(Kind::STREAM, time), lane.payload.clone());
         }
     }
 
     fn tell_clock(&mut self, at: usize, offset: ClockOffset) {
         let Some(lane) = self.lanes.get_mut(at) else { return };
-        let (time, ahead) = (nanoseconds(offset.time), -nanoseconds(offset.value));
-        lane.ahead = ahead;
+        let (time, ahead) = lane.compared(offset);
+        if self.ours.is_some() {
+            return;
+        }
         let reading = ClockReading {
             monotonic: time.saturating_sub(ahead),
             remote: lane.host.clone(),
@@ -213,20 +255,23 @@ impl Play {
     /// Tells what never came, and the totals, if the file was closed.
     fn end(&mut self) {
         self.over = true;
+        let ready = &mut self.ready;
+        if let Some(ours) = &mut self.ours {
+            // The texts that should come behind the last samples are not there.
+            return ours.give_all(&mut self.lanes, ready);
+        }
         let reason = if self.damaged { Reason::Corrupt } else { Reason::Upstream };
-        for at in 0..self.lanes.len() {
-            self.announce(at);
-            self.lanes[at].end(reason, &self.file, &mut self.ready);
+        for lane in &mut self.lanes {
+            lane.end(reason, &self.file, ready);
         }
-        if !self.closes {
-            return;
+        if self.closes {
+            let streams = self.lanes.iter().map(Lane::totals).collect();
+            let end = End { streams, reason: "end".into() };
+            let (kind, session, time) = (Kind::END, self.tag, self.now);
+            let (stream, seq) = (0, 0);
+            let header = Header { kind, flags: 0, stream, session, seq, time, sent: 0 };
+            ready.take(header, end.to_bytes());
         }
-        let streams = self.lanes.iter().map(Lane::totals).collect();
-        let end = End { streams, reason: "end".into() };
-        let (kind, time) = (Kind::END, self.now);
-        let header =
-            Header { kind, flags: 0, stream: 0, session: 0, seq: 0, time, sent: 0 };
-        self.ready.take(header, end.to_bytes());
     }
 }
 
@@ -236,7 +281,6 @@ impl Taker for Ready {
     }
 
     fn take(&mut self, header: Header, payload: Vec<u8>) {
-        let header = Header { session: self.session, ..header };
         self.items.push_back(Next::Record(header, payload));
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use libframe::payload::{Session, Totals};
-use libframe::schema::{Media, Stream};
+use libframe::payload::Session;
+use libframe::schema::Stream;
 use libframe_lsl::info::Info;
-use libframe_xdf::{ClockOffset, Content, Item, Reader};
+use libframe_xdf::{ClockOffset, Content, Item, Reader, records};
 
 use super::header;
+use super::lane::nanoseconds;
 
 /// Bytes of descriptions that are kept; hostile ones would fill the memory.
 const MAX_DESCRIPTIONS: usize = 64 << 20;
@@ -19,10 +20,13 @@ const MAX_STREAMS: usize = 4096;
 /// What is in a file.
 #[derive(Clone)]
 pub(super) struct Survey {
+    /// The session, as far as the file's own header says. Our files have records of theirs.
     pub(super) tag: u32,
     pub(super) session: Session,
     /// In the order of their headers.
     pub(super) streams: Vec<Found>,
+    /// Whether the file is one of ours.
+    pub(super) is_ours: bool,
 }
 
 /// What is known of a stream.
@@ -30,7 +34,9 @@ pub(super) struct Survey {
 pub(super) struct Found {
     /// What the file calls it.
     pub(super) id: u32,
-    /// Its number in records.
+    pub(super) role: Role,
+    /// Its session, and its number there.
+    pub(super) tag: u32,
     pub(super) number: u16,
     pub(super) info: Info,
     pub(super) stream: Stream,
@@ -41,6 +47,19 @@ pub(super) struct Found {
     pub(super) offset: Option<ClockOffset>,
     /// Whether a footer is there, and how many samples it counts.
     pub(super) footer: Option<Option<u64>>,
+}
+
+/// What a stream in a file is to a stream of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It is one.
+    Stream,
+    /// The records of a session in one of our files.
+    Notes,
+    /// The device's times of the samples of another, by what the file calls that.
+    DeviceTimesOf(u32),
+    /// What our file has as records, for others.
+    Copy,
 }
 
 impl Survey {
@@ -84,9 +103,16 @@ impl Survey {
                 _ => {}
             }
         }
-        apart(&mut streams);
+        let is_ours = streams.iter().any(|found| found.role == Role::Notes);
         let (tag, session) = header::session(&front, &streams);
-        Ok(Survey { tag, session, streams })
+        match is_ours {
+            true => streams.iter_mut().for_each(Found::is_ours),
+            false => {
+                apart(&mut streams);
+                streams.iter_mut().for_each(|found| found.tag = tag);
+            }
+        }
+        Ok(Survey { tag, session, streams, is_ours })
     }
 
     /// Whether every stream has its footer: they are written when a recording is closed.
@@ -102,25 +128,47 @@ impl Found {
         let info = Info::from_xml(&String::from_utf8_lossy(xml)).ok()?;
         let stream = info.stream();
         let number = u16::try_from(place + 1).ok()?;
-        let (first, offset, footer) = (None, None, None);
-        Some(Found { id, number, info, stream, samples: 0, first, offset, footer })
+        let role = match info.kind.as_str() {
+            records::TYPE => Role::Notes,
+            _ => Role::Stream,
+        };
+        let (tag, samples, first, offset, footer) = (0, 0, None, None, None);
+        Some(Found {
+            id,
+            role,
+            tag,
+            number,
+            info,
+            stream,
+            samples,
+            first,
+            offset,
+            footer,
+        })
+    }
+
+    /// Learns what it is in one of our files.
+    fn is_ours(&mut self) {
+        let ours = self.info.desc.child("framepipe");
+        let number = |name: &str| ours?.text_at(name)?.parse::<u32>().ok();
+        self.tag = number("tag").unwrap_or(0);
+        self.number = number("number").and_then(|n| u16::try_from(n).ok()).unwrap_or(0);
+        self.role = match (self.role, number("device_time_of")) {
+            (Role::Notes, _) => Role::Notes,
+            (_, Some(of)) => Role::DeviceTimesOf(of),
+            _ if self.number == 0 => Role::Copy,
+            _ => Role::Stream,
+        };
+    }
+
+    /// Its clock minus the session's, as far as was measured first; ns.
+    pub(super) fn ahead(&self) -> i64 {
+        self.offset.map_or(0, |offset| -nanoseconds(offset.value))
     }
 
     /// Samples that the footer counts, and that are not in the file.
     pub(super) fn missing(&self) -> u64 {
         self.footer.flatten().map_or(0, |count| count.saturating_sub(self.samples))
-    }
-
-    pub(super) fn totals(&self) -> Totals {
-        let (stream, lost) = (self.number, self.missing());
-        match self.stream.media {
-            // Events have no numbers.
-            Media::Event => Totals { stream, ..Totals::default() },
-            _ => {
-                let next = self.samples + lost;
-                Totals { stream, first: 0, next, samples: self.samples, lost }
-            }
-        }
     }
 }
 
