@@ -12,7 +12,8 @@ use crate::recording::{Recording, is_other};
 
 /// Recordings one after another; stdin if there are none, or one that is called `-`.
 ///
-/// Where all are made of records, their bytes are read as they come from a pipe.
+/// Where all are made of records, their bytes are read as they come from a pipe. Others give
+/// their records as they are stored.
 pub fn origin(files: Vec<PathBuf>) -> Result<Origin> {
     if !files.iter().any(|file| is_other(file)) {
         return Origin::files(files);
@@ -45,7 +46,7 @@ impl Recorded for Queue {
 
     fn go_on(&mut self) -> Result<bool> {
         let next = self.rest.pop_front();
-        self.current = next.map(|recording| recording.records()).transpose()?;
+        self.current = next.map(|recording| recording.stored()).transpose()?;
         Ok(self.current.is_some())
     }
 }

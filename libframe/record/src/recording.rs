@@ -189,12 +189,21 @@ impl Recording {
         })
     }
 
+    /// All records, as they are stored: for who does not ask in which order streams come, and
+    /// takes many samples at once as well.
+    pub fn stored(&self) -> Result<Records> {
+        match &self.form {
+            Form::Xdf(xdf) => self.told(Records::of_stored_xdf(xdf)),
+            Form::Frames | Form::H5(_) => self.records(),
+        }
+    }
+
     /// All records but DATA and BATCH. Reads the whole of a recording that is no HDF5.
     pub fn others(&self) -> Result<Records> {
         self.told(match &self.form {
             Form::Frames => Records::of_frames(&self.path).map(Records::without_samples),
             Form::H5(h5) => Records::of_h5(h5, false),
-            Form::Xdf(xdf) => Records::of_xdf(xdf).map(Records::without_samples),
+            Form::Xdf(xdf) => Records::of_stored_xdf(xdf).map(Records::without_samples),
         })
     }
 

@@ -22,7 +22,9 @@ pub struct Records {
 enum Source {
     Frames(PathBuf, Box<FrameReader>),
     H5(Box<Play>),
-    Xdf(Box<xdf::Play>),
+    Xdf(Box<xdf::Ordered>),
+    /// Of XDF, as it is stored.
+    Stored(Box<xdf::Play>),
 }
 
 impl Records {
@@ -38,7 +40,12 @@ impl Records {
     }
 
     pub(crate) fn of_xdf(xdf: &Xdf) -> Result<Records> {
-        let source = Source::Xdf(Box::new(xdf.play()?));
+        let source = Source::Xdf(Box::new(xdf::Ordered::new(xdf.play()?)));
+        Ok(Records { source, samples: true, kept: Vec::new() })
+    }
+
+    pub(crate) fn of_stored_xdf(xdf: &Xdf) -> Result<Records> {
+        let source = Source::Stored(Box::new(xdf.play()?));
         Ok(Records { source, samples: true, kept: Vec::new() })
     }
 
@@ -57,6 +64,7 @@ impl Records {
             Source::Frames(path, reader) => **reader = FrameReader::open_at(path, &from)?,
             Source::H5(play) => play.start_at(Box::new(from)),
             Source::Xdf(play) => play.start_at(from),
+            Source::Stored(play) => play.start_at(from),
         }
         Ok(())
     }
@@ -67,6 +75,7 @@ impl Records {
         match &mut self.source {
             Source::H5(play) => Ok(play.skip_session()),
             Source::Xdf(play) => Ok(play.skip_session()),
+            Source::Stored(play) => Ok(play.skip_session()),
             Source::Frames(path, reader) => match frames::has_one_session(path)? {
                 true => {
                     **reader = FrameReader::at_end(path)?;
@@ -97,6 +106,7 @@ impl Source {
         match self {
             Source::H5(play) => play.read(),
             Source::Xdf(play) => play.read(),
+            Source::Stored(play) => play.read(),
             Source::Frames(_, reader) => Ok(reader.read()?.map(|(_, item)| item)),
         }
     }

@@ -3,7 +3,8 @@
 //! A file is looked through once before it is played (`survey`): what a stream's clock is
 //! ahead stands behind its first samples, and only its footer tells how many there should
 //! be. Then its chunks become records, in their order (`play`); each stream has a `lane`, and
-//! its samples of a chunk are one BATCH. `header` says what is known of the session. Where a
+//! its samples of a chunk are one BATCH. In their `order` by time they are
+//! what they were in a pipe. `header` says what is known of the session. Where a
 //! file is `ours`, it has the records of the session itself.
 
 mod batch;
@@ -11,6 +12,7 @@ mod device;
 mod header;
 mod lane;
 mod markers;
+mod order;
 mod ours;
 mod play;
 mod survey;
@@ -22,6 +24,7 @@ use anyhow::Result;
 use self::survey::Survey;
 use crate::recording::State;
 
+pub(crate) use self::order::Ordered;
 pub(crate) use self::play::Play;
 
 /// The first bytes of an XDF file.
