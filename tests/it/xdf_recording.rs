@@ -3,6 +3,7 @@
 
 mod damaged;
 mod hostile;
+mod ours;
 
 use std::fs;
 use std::process::Command;

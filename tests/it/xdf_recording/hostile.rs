@@ -72,7 +72,7 @@ fn memory_depends_on_the_longest_chunk_and_not_on_the_file() {
     let folder = Scratch::new();
     let Some(long) = written(&folder, "wide", &["120"]) else { return };
     let Some(short) = written(&folder, "one", &["120", "100"]) else { return };
-    for (file, limit) in [(&long, 128 * MIB), (&short, 32 * MIB)] {
+    for (file, limit) in [(&long, 128 * MIB), (&short, 48 * MIB)] {
         for reader in [
             "inspect-frames -q",
             "jitter-report -q --jitter-fail 1h",

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use anyhow::Result;
-use libframe::clock::SECOND;
 use libframe::decoder::Item;
 use libframe::payload::Session;
 use libframe::timeline::Timeline;
@@ -14,10 +13,8 @@ use libframe::wire::{Header, Kind, Record};
 
 use super::play::Play;
 
-/// A stream may stand so much behind the others in the file: more than what LabRecorder and
-/// we gather before it is written.
-const WINDOW: i64 = 2 * SECOND;
-/// What waits for streams that stand further behind is no more than this, in bytes.
+/// What waits for streams that stand behind the others, in bytes: of most recordings minutes,
+/// and of two that each write a second of 4 MB.
 const MAX_WAITING: usize = 8 << 20;
 
 /// Plays a file by time.
@@ -27,8 +24,8 @@ pub(crate) struct Ordered {
     lanes: BTreeMap<(u32, u16), VecDeque<Waiting>>,
     /// Bytes of all that waits.
     waiting: usize,
-    /// The latest time that was read.
-    latest: i64,
+    /// Sessions that were announced.
+    sessions: Vec<u32>,
     /// The end of a session, which comes when all else was given out.
     end: Option<(Header, Vec<u8>)>,
     is_over: bool,
@@ -54,7 +51,7 @@ impl Ordered {
             timeline: Timeline::default(),
             lanes: BTreeMap::new(),
             waiting: 0,
-            latest: i64::MIN,
+            sessions: Vec::new(),
             end: None,
             is_over: false,
             given: Vec::new(),
@@ -96,12 +93,16 @@ impl Ordered {
                     let (header, payload) = (record.header, record.payload.to_vec());
                     self.timeline.learn(&record);
                     match header.kind {
-                        Kind::SESSION => {
+                        Kind::SESSION if !self.sessions.contains(&header.session) => {
+                            self.sessions.push(header.session);
                             self.given = payload;
                             let record = Record::new(header, &self.given);
                             return Ok(Some(Item::Record(record)));
                         }
-                        Kind::END => self.end = Some((header, payload)),
+                        Kind::END => {
+                            self.sessions.retain(|tag| *tag != header.session);
+                            self.end = Some((header, payload));
+                        }
                         _ => self.take(header, payload),
                     }
                 }
@@ -119,9 +120,6 @@ impl Ordered {
             _ => 1,
         };
         let waiting = Waiting { header, payload, ahead, samples, next: 0 };
-        if waiting.has_time() {
-            self.latest = self.latest.max(waiting.time());
-        }
         self.waiting += waiting.payload.len();
         self.lanes.entry(key).or_default().push_back(waiting);
     }
@@ -153,7 +151,8 @@ impl Ordered {
 
 impl Waiting {
     fn has_time(&self) -> bool {
-        self.header.kind.has_samples() || self.header.kind == Kind::EVENT
+        let kind = self.header.kind;
+        kind.has_samples() || [Kind::EVENT, Kind::SESSION].contains(&kind)
     }
 
     /// When it was, by the session's clock.
