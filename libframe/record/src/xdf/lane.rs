@@ -157,17 +157,27 @@ impl Lane {
         self.device.get_or_insert_default()
     }
 
-    /// A record that stands among the samples.
-    pub(super) fn note(&mut self, header: Header, payload: Vec<u8>) {
+    /// A record that stands among the samples; where there are none, it stands here.
+    pub(super) fn note(&mut self, header: Header, payload: Vec<u8>, to: &mut impl Taker) {
         let gap = (header.kind == Kind::GAP).then(|| Gap::from_bytes(&payload).ok());
         let behind = gap.flatten().filter(|gap| gap.count.is_some());
         let place = behind.map_or(header.seq, |gap| gap.next());
         self.notes.push_back((place, header, payload));
+        if !self.has_samples() {
+            self.give_notes(to);
+        }
     }
 
     /// Gives out what stood behind the last sample.
     pub(super) fn give_notes(&mut self, to: &mut impl Taker) {
-        self.notes.drain(..).for_each(|(_, header, payload)| to.take(header, payload));
+        while self.give_note(to) {}
+    }
+
+    fn give_note(&mut self, to: &mut impl Taker) -> bool {
+        let Some((_, header, payload)) = self.notes.pop_front() else { return false };
+        self.is_announced |= header.kind == Kind::STREAM;
+        to.take(header, payload);
+        true
     }
 
     /// Counts samples that nobody wants to see; false, and nothing is done, if some are not
@@ -234,8 +244,7 @@ impl Lane {
             self.runs.pop_front();
         }
         while self.notes.front().is_some_and(|(place, ..)| *place <= self.next) {
-            let note = self.notes.pop_front();
-            note.into_iter().for_each(|(_, header, payload)| to.take(header, payload));
+            self.give_note(to);
         }
         let run = self.runs.front().map_or(u64::MAX, |run| run.index - self.index);
         let note = self.notes.front().map_or(u64::MAX, |(place, ..)| place - self.next);

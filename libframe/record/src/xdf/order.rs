@@ -133,9 +133,8 @@ impl Ordered {
         });
         let (time, key) = heads.min()?;
         let all_is_read = self.is_over || self.end.is_some();
-        let far =
-            self.waiting > MAX_WAITING || self.latest.saturating_sub(time) >= WINDOW;
-        (all_is_read || far || time == i64::MIN).then_some(key)
+        let enough = all_is_read || self.waiting > MAX_WAITING || time == i64::MIN;
+        enough.then_some(key)
     }
 
     fn give(&mut self, key: (u32, u16)) -> Option<Record<'_>> {

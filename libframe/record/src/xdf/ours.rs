@@ -180,12 +180,11 @@ impl Notes {
             self.current.insert(key, *at);
             if let Some(lane) = lanes.get_mut(*at) {
                 lane.payload.clone_from(&payload);
-                lane.is_announced = true;
             }
         }
         let lane = self.current.get(&key).and_then(|at| lanes.get_mut(*at));
-        match lane.filter(|lane| lane.has_samples()) {
-            Some(lane) => lane.note(header, payload),
+        match lane {
+            Some(lane) => lane.note(header, payload, to),
             None => to.take(header, payload),
         }
     }
