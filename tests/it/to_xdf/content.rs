@@ -71,8 +71,15 @@ fn extremes(dtype: Dtype) -> ([Vec<u8>; 3], serde_json::Value) {
         Dtype::I32 => of!(i32 as i64),
         Dtype::U64 => of!(u64 as i64),
         Dtype::I64 => of!(i64 as i64),
-        Dtype::F32 => of!(f32 as f64),
-        Dtype::F64 => of!(f64 as f64),
+        // Those that JSON's readers agree on.
+        Dtype::F32 => {
+            let all = [-0.1f32, 7.0, 16_777_217.5];
+            (all.map(|n| n.to_le_bytes().to_vec()), json!(all.map(f64::from)))
+        }
+        Dtype::F64 => {
+            let all = [-0.1f64, 7.0, 9_007_199_254_740_991.0];
+            (all.map(|n| n.to_le_bytes().to_vec()), json!(all))
+        }
     }
 }
 
