@@ -8,10 +8,12 @@ use serde_json::Value;
 use super::{replaced, written};
 
 /// A chunk of a file: where it begins and ends, its tag, stream and samples.
-struct Chunk {
-    from: usize,
-    to: usize,
-    tag: u16,
+pub(super) struct Chunk {
+    pub(super) from: usize,
+    /// Where its content begins.
+    pub(super) content: usize,
+    pub(super) to: usize,
+    pub(super) tag: u16,
     stream: u32,
     samples: u64,
 }
@@ -25,7 +27,7 @@ fn number(bytes: &[u8]) -> (usize, usize) {
 }
 
 /// The chunks of a file that is whole.
-fn chunks(file: &[u8]) -> Vec<Chunk> {
+pub(super) fn chunks(file: &[u8]) -> Vec<Chunk> {
     let (mut at, mut all) = (4, Vec::new());
     while at < file.len() {
         let (length, width) = number(&file[at..]);
@@ -37,7 +39,8 @@ fn chunks(file: &[u8]) -> Vec<Chunk> {
             false => 0,
         };
         let samples = if tag == 3 { number(&file[head + 6..]).0 as u64 } else { 0 };
-        all.push(Chunk { from: at, to, tag, stream, samples });
+        let content = head + if of_stream { 6 } else { 2 };
+        all.push(Chunk { from: at, content, to, tag, stream, samples });
         at = to;
     }
     all
@@ -137,7 +140,7 @@ fn what_is_missing_behind_damage_stands_where_it_is_missing() {
     let second =
         chunks.iter().filter(|chunk| chunk.tag == 3 && chunk.stream == 1).nth(1).unwrap();
     // Its count.
-    bytes[second.from + 2 + 6 + 1] ^= 1;
+    bytes[second.content + 1] ^= 1;
     fs::write(&whole, bytes).unwrap();
     let run = pipe(&format!("inspect-frames -f json {whole}")).run();
     let report = run.expect(&[3]).json();

@@ -7,9 +7,14 @@ use framepipe_tests::{Run, Scratch, pipe};
 use libframe::payload::{End, Gap, Payload as _};
 use libframe::wire::{Header, Kind};
 
+use super::damaged::chunks;
+
+/// A record of a stream: its kind, number and time, and what it holds.
+type Told = (Kind, u64, i64, Vec<u8>);
+
 /// What a pipeline gives of each stream, in order: samples and events to the bit, gaps by
 /// what is missing and why. Who noticed a gap that nobody owns up to differs.
-fn by_stream(run: &Run) -> BTreeMap<(u32, u16), Vec<(Kind, u64, i64, Vec<u8>)>> {
+fn by_stream(run: &Run) -> BTreeMap<(u32, u16), Vec<Told>> {
     let mut all = BTreeMap::<_, Vec<_>>::new();
     for (header, payload) in run.records() {
         let Header { kind, session, stream, seq, time, flags, .. } = header;
@@ -129,4 +134,56 @@ fn streams_that_were_written_one_after_another_are_played_side_by_side() {
         .collect();
     assert_eq!(times.len(), 1200);
     assert!(times.is_sorted());
+}
+
+#[test]
+fn what_is_damaged_is_a_gap_and_what_comes_behind_keeps_its_number() {
+    let folder = Scratch::new();
+    let xdf = folder.file("a.xdf");
+    pipe(&format!("sim-src glove -n 6000 --rate max | to-xdf {xdf}"))
+        .run()
+        .expect(&[0, 0]);
+    let play = || pipe(&format!("replay -q --speed max {xdf}")).run();
+    let of = |run: &Run| {
+        let samples = run.of_kind(&[Kind::DATA]).into_iter();
+        samples
+            .map(|(header, payload)| (header.seq, header.time, payload))
+            .collect::<Vec<_>>()
+    };
+    let whole = of(play().expect(&[0]));
+    let mut bytes = fs::read(&xdf).unwrap();
+    // The count of the chunk that holds a sample in the middle.
+    let middle: Vec<u8> = whole[3000].2.iter().flat_map(|byte| [*byte, 0]).collect();
+    let at = bytes.windows(middle.len()).position(|window| window == middle).unwrap();
+    let chunks = chunks(&bytes);
+    let hit = chunks.iter().find(|chunk| (chunk.from..chunk.to).contains(&at)).unwrap();
+    bytes[hit.content + 1] ^= 1;
+    fs::write(&xdf, bytes).unwrap();
+    let run = play();
+    let found = of(run.expect(&[3]));
+    assert!((4000..6000).contains(&found.len()), "{}", found.len());
+    assert!(found.iter().all(|sample| whole[sample.0 as usize] == *sample));
+    let gaps = run.payloads::<Gap>();
+    let missing: u64 = gaps.iter().filter_map(|gap| gap.count).sum();
+    assert_eq!(missing, (6000 - found.len()) as u64);
+    assert!(gaps.iter().all(|gap| gap.reason == libframe::payload::Reason::Corrupt));
+}
+
+#[test]
+fn a_file_that_is_being_written_is_not_taken_for_one_that_broke_off() {
+    let folder = Scratch::new();
+    let xdf = folder.file("a.xdf");
+    let simulated = pipe("sim-src glove -n 300 --rate max").run().stdout;
+    let open = pipe(&format!("to-xdf --flush 50ms {xdf}")).input_left_open(simulated);
+    let mut started = open.start();
+    started.until_fed();
+    let wait = std::time::Instant::now();
+    while fs::metadata(&xdf).map_or(0, |file| file.len()) < 10_000 {
+        assert!(wait.elapsed().as_secs() < 30);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let run = pipe(&format!("inspect-frames {xdf}")).run();
+    assert!(!run.stderrs[0].contains("repair-frames"), "{}", run.everything());
+    started.close_stdin();
+    started.wait();
 }

@@ -201,7 +201,7 @@ impl Lane {
         let mut left = if self.has_samples() { samples.len() } else { 0 };
         while left > 0 {
             let n = self.segment(left, to);
-            (self.index, self.next) = (self.index + n, self.next + n);
+            self.advance(n as usize);
             left -= n;
         }
         true
@@ -337,7 +337,8 @@ impl Lane {
         if intervals.is_some_and(|intervals| intervals < JUMP) || !self.has_samples() {
             return;
         }
-        let room = intervals.map_or(u64::MAX, |intervals| intervals.round() as u64 - 1);
+        let room = intervals
+            .map_or(u64::MAX, |intervals| (intervals.round() as u64).saturating_sub(1));
         match self.is_counted {
             true => self.lose(self.missing.min(room), Reason::Corrupt, file, to),
             false => self.tell(None, Reason::Corrupt, file, to),

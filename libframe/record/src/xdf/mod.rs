@@ -17,9 +17,12 @@ mod ours;
 mod play;
 mod survey;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use self::survey::Survey;
 use crate::recording::State;
@@ -41,11 +44,16 @@ impl Xdf {
         Ok(Xdf { path: path.to_owned(), survey: Survey::of(path)? })
     }
 
-    /// Whether its recorder came to write the footers.
+    /// Whether its recorder came to write the footers, or is still at it: ours locks its file.
     pub(crate) fn state(&self) -> State {
-        match self.survey.has_footers() {
-            true => State::Complete,
-            false => State::BrokeOff,
+        if self.survey.has_footers() {
+            return State::Complete;
+        }
+        let file = File::open(&self.path);
+        let lock = |file| flock(file, FlockOperation::NonBlockingLockShared);
+        match file.map(lock) {
+            Ok(Err(Errno::WOULDBLOCK)) => State::Growing,
+            _ => State::BrokeOff,
         }
     }
 

@@ -8,7 +8,7 @@ use anyhow::Result;
 use libframe::clock::SECOND;
 use libframe::decoder::{Cause, Damage, Item};
 use libframe::payload::{ClockReading, End, Payload as _, Reason, Session};
-use libframe::wire::{Header, Kind, Record};
+use libframe::wire::{Header, Kind, MAX_PAYLOAD, Record};
 use libframe_xdf::{self as xdf, Chunk, ClockOffset, Content, Reader, Samples};
 
 use super::lane::{Lane, Taker};
@@ -159,9 +159,7 @@ impl Maker {
             (Content::StreamHeader(_), Some(at)) => self.announce(at),
             (Content::ClockOffset(offset), Some(at)) => self.tell_clock(at, offset),
             (Content::Samples(samples), Some(at)) => {
-                if !self.read_ahead(at, head.stream, offset)? {
-                    self.take(at, &samples);
-                }
+                self.samples(at, &samples, head.stream, offset)?;
             }
             (Content::Undescribed(_) | Content::Samples(_), _) => {
                 self.damage(offset, head.len as u64 + head.content, false);
@@ -171,16 +169,26 @@ impl Maker {
         Ok(())
     }
 
-    /// In one of our files, reads what belongs before this chunk. True if it is of the texts
-    /// of a session, of which nothing is left then.
-    fn read_ahead(&mut self, at: usize, id: u32, offset: u64) -> Result<bool> {
-        let Some(ours) = &mut self.ours else { return Ok(false) };
-        let (lanes, ready) = (&mut self.lanes, &mut self.ready);
-        let tag = lanes.get(at).map_or(0, |lane| lane.tag);
-        ours.read_to(tag, offset, lanes, ready)?;
-        let Some(tag) = ours.session_of(id) else { return Ok(false) };
-        ours.give_to(tag, offset, lanes, ready);
-        Ok(true)
+    /// Takes the samples of a chunk; in one of our files, behind what belongs before it.
+    fn samples(
+        &mut self,
+        at: usize,
+        samples: &Samples<'_>,
+        id: u32,
+        offset: u64,
+    ) -> Result<()> {
+        if let Some(ours) = &mut self.ours {
+            let (lanes, ready) = (&mut self.lanes, &mut self.ready);
+            let tag = lanes.get(at).map_or(0, |lane| lane.tag);
+            ours.read_to(tag, offset, lanes, ready)?;
+            if let Some(tag) = ours.session_of(id) {
+                // They are read already; what they say of what came is due now.
+                ours.give_to(tag, offset, lanes, ready);
+                return Ok(());
+            }
+        }
+        self.take(at, samples);
+        Ok(())
     }
 
     fn take(&mut self, at: usize, samples: &Samples<'_>) {
@@ -281,7 +289,16 @@ impl Taker for Ready {
     }
 
     fn take(&mut self, header: Header, payload: Vec<u8>) {
-        self.items.push_back(Next::Record(header, payload));
+        self.items.push_back(match payload.len() {
+            // Texts in quotes may be longer than they were.
+            MAX_PAYLOAD.. => Next::Damage(Damage {
+                offset: 0,
+                bytes: payload.len() as u64,
+                cause: Cause::Payload,
+                header: Some(header),
+            }),
+            _ => Next::Record(header, payload),
+        });
     }
 }
 
