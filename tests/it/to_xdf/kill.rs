@@ -34,7 +34,7 @@ fn a_kill_at_any_moment_loses_nothing_older_than_a_flush() {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let patience = (random >> 33) % 700;
         // Slow ones die between flushes, fast ones within.
-        let (n, pause) = if round % 2 == 0 { (20, 2) } else { (400, 0) };
+        let (n, pause) = if round % 2 == 0 { (20, 2) } else { (200, 1) };
         let Killed { sent, taken, late } = record_and_kill(&file, patience, (n, pause));
         let killed = taken.last().map_or(0, |(_, time)| *time);
         // A machine that lets us wait so long lets the recorder wait, too.
@@ -76,6 +76,7 @@ fn expect_repaired(folder: &Scratch, file: &str, frames_there: u64, round: u32) 
     pipe(&format!("repair-frames -q {file}")).run().expect(&[0]).expect_silence();
     assert!(folder.names().len() <= 3, "{:?}", folder.names());
     if frames_there > 0
+        && round.is_multiple_of(5)
         && let Some(seen) = pyxdf("walk", file)
     {
         assert_eq!(seen["counts"]["frames"], frames_there, "round {round}: {seen}");
@@ -95,7 +96,9 @@ struct Killed {
 /// Records for so many ms.
 fn record_and_kill(file: &str, ms: u64, (n, pause): (u64, u64)) -> Killed {
     let mut command = Command::new(binary("to-xdf"));
-    let command = command.args([file, "--flush", FLUSH]).stdin(Stdio::piped());
+    // What is read ahead is in memory until it is its turn, and that is short here.
+    let args = [file, "--flush", FLUSH, "--queue", "256KiB"];
+    let command = command.args(args).stdin(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let mut frames = Frames { next: 0 };
