@@ -22,7 +22,8 @@ use libframe_record::{Compress, Fsync, Options, Recorder, broken_off};
 const EXAMPLES: &str = "Examples:
   sim-src glove -n 500 --rate max | to-h5 session.h5
   sim-src glove camera --duration 1s | to-h5 'session_%Y-%m-%d_%H-%M-%S.h5' --rotate 1h
-  sim-src glove --event hit/1s --duration 3s | clip-frames --on hit | to-h5 'clip_%03c.h5'";
+  sim-src glove --event hit/1s --duration 3s | clip-frames --on hit | to-h5 'clip_%03c.h5'
+  sim-src glove -n 500 --rate max | to-xdf a.xdf; to-h5 a.h5 --from a.xdf";
 
 /// Bytes beside a sample: its two times and its number.
 const COLUMNS: f64 = 24.0;
