@@ -31,7 +31,7 @@ use crate::readers::Readers;
 use crate::track::{Track, open};
 
 /// How much may wait for the consumers of one stream, where the user says nothing.
-const QUEUE: u64 = 16 << 20;
+const QUEUE: u64 = 64 << 20;
 /// Times that are further from now than this are told: they are of a recording.
 const OLD: i64 = 60 * SECOND;
 

@@ -21,6 +21,9 @@ const LOOK: i64 = SECOND / 2;
 const SOON: Duration = Duration::from_millis(1);
 /// liblsl begins to send to a consumer just after it has answered it.
 const AFTER_ANSWER: Duration = Duration::from_millis(20);
+/// How long an outlet lives after its last sample at least. A consumer's program that wants
+/// no recovery cannot pull what its own buffer holds once the outlet is gone.
+const GRACE: i64 = SECOND / 2;
 /// How long the consumers of an outlet that is replaced have to come to the new one.
 const RETURN: i64 = 3 * SECOND;
 
@@ -129,6 +132,7 @@ impl Readers {
             return Ok(());
         }
         track.outlet.push()?;
+        track.pushed = self.clock.now();
         if let Some(gauge) = &self.gauge {
             gauge.sent(1, samples as u64, bytes);
         }
@@ -215,8 +219,12 @@ impl Readers {
             for track in &mut *tracks {
                 self.give_up(&mut track.outlet, now - linger, linger);
             }
-            let all = tracks.iter().all(|track| track.outlet.consumers().have_all(now));
-            if all {
+            let grace = now - linger.min(GRACE);
+            let is_done = |track: &Track| {
+                let consumers = track.outlet.consumers();
+                consumers.is_empty() || consumers.have_all(now) && track.pushed <= grace
+            };
+            if tracks.iter().all(is_done) {
                 break;
             }
             sleep(SOON);
