@@ -27,7 +27,7 @@ fn sent(lab: &Lab, bytes: Vec<u8>, options: &str, streams: &str) -> Value {
     let line = format!("to-lsl -v --wait-consumers 1 {options}");
     let mut sender = lab.pipe(&line).input(bytes).start();
     sender.until_stderr(0, &format!("{first}: waiting for 1"));
-    let receiver = Receiver::ready(lab, &format!("{streams} seconds=1"));
+    let receiver = Receiver::ready(lab, &format!("{streams} seconds=2.5"));
     let said = receiver.said();
     sender.wait();
     said
@@ -97,7 +97,7 @@ fn a_glove_appears_as_its_users_asked() {
     }
     std::fs::write(&map, rows).unwrap();
     let line = format!(
-        "sim-src glove -n 400 --rate 200 | calibrate-frames --map {map} --unit kPa \
+        "sim-src glove:rate=200 -n 400 | calibrate-frames --map {map} --unit kPa \
          | to-lsl -v --wait-consumers 1 --source-id glove=JQ20-XL-11-Left"
     );
     let sender = started(&lab, &line, 2, "JQGlove");
