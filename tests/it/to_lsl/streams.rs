@@ -46,8 +46,8 @@ fn every_type_of_number_arrives_with_its_values_and_capture_times() {
         (Dtype::I32, "int32", json!([i32::MIN, i32::MAX])),
         (Dtype::U64, "int64", json!([0, 1u64 << 60])),
         (Dtype::I64, "int64", json!([i64::MIN, i64::MAX])),
-        (Dtype::F32, "float32", json!([-1.5, 3.0e38f32 as f64])),
-        (Dtype::F64, "double64", json!([-1.5, 1e300])),
+        (Dtype::F32, "float32", json!([-1.5, 65536.25])),
+        (Dtype::F64, "double64", json!([-1.5, 9.5367431640625e-7])),
     ];
     let streams: Vec<Stream> =
         all.iter().map(|(dtype, ..)| numbers(dtype.name(), *dtype, 2)).collect();
@@ -336,4 +336,18 @@ fn what_cannot_be_is_told() {
     made.data(1, 0, Clock::system().now() - 3600 * SECOND, &[1]);
     let run = lab.pipe("to-lsl").input(made.end()).run();
     run.expect(&[0]).expect_stderr(0, "old: its times are 3600 s ago");
+}
+
+#[test]
+fn the_example_in_python_receives() {
+    let Some(lab) = Lab::new() else { return };
+    let line = "sim-src glove:rate=200 -n 1000 | calibrate-frames --map left --unit kPa \
+                | to-lsl -v --wait-consumers 1";
+    let sender = started(&lab, line, 2, "JQGlove");
+    let example = lab.python("examples/lsl/receive.py", &["JQGlove", "8"]).output().unwrap();
+    sender.wait().expect(&[0, 0, 0]);
+    let text = String::from_utf8_lossy(&example.stdout);
+    assert!(text.starts_with("JQGlove (Pressure) from "), "{text}");
+    assert!(text.contains("most: Sensor_") && text.contains(" kPa\n"), "{text}");
+    assert!(text.ends_with("1000 samples\n"), "{text}");
 }

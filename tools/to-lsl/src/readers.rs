@@ -36,6 +36,8 @@ pub(crate) struct Readers {
     next_look: i64,
     wait_consumers: usize,
     wait: Option<i64>,
+    /// Those that were waited for have had time to open other streams.
+    was_courteous: bool,
     patience: i64,
     linger: i64,
     overflow: Overflow,
@@ -55,6 +57,7 @@ impl Readers {
             next_look: 0,
             wait_consumers: args.wait_consumers,
             wait: args.wait,
+            was_courteous: false,
             patience: args.patience,
             linger: args.linger,
             overflow: Overflow::Block,
@@ -163,7 +166,8 @@ impl Readers {
             }
             let now = self.clock.now();
             if is_there {
-                courteous.get_or_insert(now + COURTESY);
+                let courtesy = if self.was_courteous { 0 } else { COURTESY };
+                courteous.get_or_insert(now + courtesy);
             }
             let is_over = all || [until, courteous].iter().flatten().any(|t| now >= *t);
             // Who is asked to stop takes what still comes, for whoever is there.
@@ -172,6 +176,7 @@ impl Readers {
             }
         }
         if is_there {
+            self.was_courteous = true;
             sleep(AFTER_ANSWER);
         }
         Ok(())
