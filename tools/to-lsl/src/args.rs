@@ -20,8 +20,9 @@ const EXAMPLES: &str = "Examples:
 /// sends one clock. Receivers on another host correct for that themselves, as always.
 ///
 /// LSL overwrites what a consumer is too slow to take, and tells nobody. Here consumers are
-/// waited for: the pipe is held up while what waits for one is about to be overwritten, and at
-/// the end until each has taken all. One that takes nothing for --patience is not
+/// waited for: the pipe is held up while what waits for one is about to be overwritten (--queue
+/// is how much may wait, 64 MiB for each stream if not given), and at the end until each has
+/// taken all. One that takes nothing for --patience is not
 /// waited for any more; what it loses is told, and the exit status is 3. What a consumer's
 /// own buffer overwrites, when its program does not pull, only it can know.
 #[derive(Parser)]
