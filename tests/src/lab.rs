@@ -77,7 +77,7 @@ impl Lab {
 
 /// The environment of a stage of a pipeline that is in no laboratory, so that what holds for
 /// all tools can be tried with those that speak LSL: it meets nobody.
-pub(crate) fn of_contract(tool: &str) -> Vec<(&'static str, PathBuf)> {
+pub fn no_lab(tool: &str) -> Vec<(&'static str, PathBuf)> {
     match (tool, library()) {
         ("to-lsl" | "lsl-src", Some(library)) => {
             vec![("LSLAPICFG", root().join("tests/lsl_api.cfg")), ("PYLSL_LIB", library)]

@@ -165,6 +165,7 @@ fn a_signal_and_a_limit_end_the_wait_for_consumers() {
     sender.until_stderr(1, "waiting for 1").until_ready(0).until_ready(1);
     sender.signal_all(Signal::TERM);
     sender.wait().expect(&[0, 0]);
-    let line = "sim-src sine -n 10 --rate max | to-lsl --wait-consumers 1 --wait 200ms";
+    let line =
+        "sim-src sine -n 10 --rate max | to-lsl --wait-consumers 1 --wait-limit 200ms";
     lab.pipe(line).run().expect(&[0, 0]).expect_silence();
 }

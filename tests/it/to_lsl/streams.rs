@@ -221,10 +221,10 @@ fn what_is_missing_is_nothing_a_nan_or_a_marker() {
     let values = |options| sent(&lab, made(), options, "eeg Markers");
     let none = values("");
     assert_eq!((count(&none, "eeg"), count(&none, "Markers")), (2, 0), "{none}");
-    let nan = values("--missing nan");
+    let nan = values("--for-gaps nan");
     let middle = nan["eeg"]["values"][1].as_array().map(|all| all.len());
     assert_eq!((count(&nan, "eeg"), middle), (3, Some(2)), "{nan}");
-    let marker = values("--missing marker");
+    let marker = values("--for-gaps marker");
     assert_eq!(marker["Markers"]["values"], json!([["gap eeg 5"]]));
     assert_eq!(count(&marker, "eeg"), 2);
 }

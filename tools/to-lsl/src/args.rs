@@ -61,7 +61,7 @@ pub(crate) struct Args {
 
     /// What to send where samples are missing
     #[arg(long, value_enum, default_value_t = Absent::None)]
-    pub(crate) missing: Absent,
+    pub(crate) for_gaps: Absent,
 
     /// Send no sample of a stream before N consumers read it; markers do not wait
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -69,7 +69,7 @@ pub(crate) struct Args {
 
     /// How long to wait for them at most [default: until they come]
     #[arg(long, value_name = "TIME", value_parser = tool::parse_duration)]
-    pub(crate) wait: Option<i64>,
+    pub(crate) wait_limit: Option<i64>,
 
     /// How long a consumer may take nothing before the pipe goes on without it
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = tool::parse_duration)]

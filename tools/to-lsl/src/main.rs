@@ -421,7 +421,7 @@ impl ToLsl {
             return Ok(());
         };
         let time = gap.from.unwrap_or(record.header.time);
-        match self.args.missing {
+        match self.args.for_gaps {
             Absent::None => Ok(()),
             Absent::Nan if gap.incomplete().is_some() => Ok(()),
             Absent::Nan => {

@@ -56,7 +56,7 @@ impl Readers {
             clock: Clock::system(),
             next_look: 0,
             wait_consumers: args.wait_consumers,
-            wait: args.wait,
+            wait: args.wait_limit,
             was_courteous: false,
             patience: args.patience,
             linger: args.linger,
