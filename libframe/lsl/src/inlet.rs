@@ -60,8 +60,10 @@ pub struct Inlet {
 /// What reading brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filled {
-    /// Bytes; there may be more.
+    /// Bytes; there are hardly more.
     Some,
+    /// As many bytes as there is room for; there may be more.
+    Full,
     /// All that is there has been read.
     Nothing,
     /// The outlet has closed.
@@ -138,7 +140,7 @@ impl Inlet {
     fn read_by(&mut self, deadline: &Deadline) -> Result<(), InletError> {
         self.socket.set_read_timeout(Some(deadline.left()?))?;
         match self.fill()? {
-            Filled::Some => Ok(()),
+            Filled::Some | Filled::Full => Ok(()),
             Filled::Nothing => deadline.left().map(drop),
             Filled::End => Err(InletError::Closed),
         }
@@ -151,9 +153,10 @@ impl Inlet {
             Ok(0) => Ok(Filled::End),
             Ok(count) => {
                 self.end += count;
-                Ok(Filled::Some)
+                let is_full = self.end == self.bytes.len();
+                Ok(if is_full { Filled::Full } else { Filled::Some })
             }
-            Err(err) if err.kind() == io::ErrorKind::Interrupted => Ok(Filled::Some),
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => Ok(Filled::Full),
             Err(err)
                 if matches!(
                     err.kind(),
