@@ -119,7 +119,7 @@ fn shortened(text: Cow<'_, str>) -> (Cow<'_, str>, bool) {
     if text.len() <= MAX_MARKER {
         return (text, false);
     }
-    let end = text.floor_char_boundary(MAX_MARKER);
+    let end = (0..=MAX_MARKER).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     (Cow::Owned(text[..end].to_owned()), true)
 }
 
