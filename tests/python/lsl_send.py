@@ -2,7 +2,7 @@
 
 Samples have their own times, at the rate. It waits for a consumer before the first and
 lingers after the last, so that whatever does not arrive was lost by who should have read it.
-Each line of the log is a sample: [time as hex, values]. 'ready' on stdout: the outlet is
+Each line of the log is a sample: [bits of its time, values]. 'ready' on stdout: the outlet is
 there.
 """
 
@@ -37,6 +37,10 @@ def value(form, n, channel):
         return ends.get(n, (n * 131 + channel * 7) % (2 * top) - top)
     number = n * 1.5 + channel / 7
     return struct.unpack("<f", struct.pack("<f", number))[0] if form == "float32" else number
+
+
+def bits(number):
+    return struct.unpack("<Q", struct.pack("<d", number))[0]
 
 
 def outlet(args, channels):
@@ -90,7 +94,7 @@ def main():
             sample = [value(args.format, number, channel) for channel in range(channels)]
             sender.push_sample(sample, stamp)
             if log:
-                log.write(json.dumps([stamp.hex(), sample]) + "\n")
+                log.write(json.dumps([bits(stamp), sample]) + "\n")
             at, number = at + period, number + 1
             time.sleep(max(0.0, begun + (n + 1) * pause - time.monotonic()))
         if log:
