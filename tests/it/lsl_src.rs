@@ -29,7 +29,8 @@ fn every_format_comes_as_it_was_sent_of_several_outlets_at_once() {
         .iter()
         .map(|format| {
             let args = format!(
-                "--name {format} --format {format} --channels 3 -n 60 --labels --log {format}.log"
+                "--name {format} --format {format} --channels 3 -n 60 --labels --linger 4 \
+                 --log {format}.log"
             );
             Outlet::new(&lab, &args)
         })

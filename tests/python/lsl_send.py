@@ -35,7 +35,7 @@ def value(form, n, channel):
         top = 1 << LIMITS[form]
         ends = {0: -top, 1: top - 1}
         return ends.get(n, (n * 131 + channel * 7) % (2 * top) - top)
-    number = n * 1.5 + channel / 7
+    number = n * 1.5 + channel / 8
     return struct.unpack("<f", struct.pack("<f", number))[0] if form == "float32" else number
 
 
@@ -77,7 +77,7 @@ def main():
     parser.add_argument("--stamp", action="store_true", help="times are those of pushing")
     parser.add_argument("--log")
     args = parser.parse_args()
-    log = open(args.log, "w") if args.log else None
+    log = open(args.log, "w", buffering=1) if args.log else None
     period = 1.0 / (args.rate or args.pace or 100.0)
     pause = 1.0 / args.pace if args.pace else period
     at, number, channels = pylsl.local_clock(), 0, args.channels
@@ -97,8 +97,6 @@ def main():
                 log.write(json.dumps([bits(stamp), sample]) + "\n")
             at, number = at + period, number + 1
             time.sleep(max(0.0, begun + (n + 1) * pause - time.monotonic()))
-        if log:
-            log.flush()
         time.sleep(args.linger)
         del sender
         channels += args.more_channels
