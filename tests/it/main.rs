@@ -36,6 +36,7 @@ mod sim_device;
 mod sim_src;
 mod thin_frames;
 mod to_h5;
+mod to_lsl;
 mod to_metrics;
 mod to_osc;
 mod to_text;

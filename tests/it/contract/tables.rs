@@ -14,8 +14,16 @@ pub(crate) const FILTERS: &[&str] = &[
     "repair-frames -q",
     "thin-frames --every 1",
 ];
-pub(crate) const SINKS: &[&str] =
-    &["inspect-frames", "jitter-report", "to-text", RECORDER, SENDER, SCRAPED, PUBLISHER];
+pub(crate) const SINKS: &[&str] = &[
+    "inspect-frames",
+    "jitter-report",
+    "to-text",
+    RECORDER,
+    SENDER,
+    SCRAPED,
+    PUBLISHER,
+    OUTLET,
+];
 /// One clip of everything; but it is a session of its own, and unlike the others holds no
 /// record of before its first sample.
 pub(crate) const CLIPPER: &str = "clip-frames --when *>-9e9 --pre 0s --post 1h";
@@ -27,8 +35,10 @@ pub(crate) const SENDER: &str = "to-osc udp://127.0.0.1:9";
 pub(crate) const SCRAPED: &str = "to-metrics 0 --port-file {new}/port";
 /// Publishes at any port that is free.
 pub(crate) const PUBLISHER: &str = "to-zmq tcp://127.0.0.1:*";
+/// Sends to whoever is in the laboratory, which is nobody; needs the liblsl of pylsl.
+pub(crate) const OUTLET: &str = "to-lsl";
 /// Sinks that write nothing to stdout.
-pub(crate) const SILENT: &[&str] = &[RECORDER, SENDER, SCRAPED, PUBLISHER];
+pub(crate) const SILENT: &[&str] = &[RECORDER, SENDER, SCRAPED, PUBLISHER, OUTLET];
 /// What comes before the first record; no row about records is theirs.
 pub(crate) const DEVICES: &[&str] =
     &["sim-device glove --rate 1000", "sim-device open-ephys --port 0"];
