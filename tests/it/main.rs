@@ -40,5 +40,6 @@ mod to_lsl;
 mod to_metrics;
 mod to_osc;
 mod to_text;
+mod to_xdf;
 mod to_zmq;
 mod zmq_src;
