@@ -1,6 +1,7 @@
 //! `lsl-src`, at outlets of pylsl.
 
 mod hostile;
+mod own;
 mod restarts;
 mod rig;
 

@@ -24,9 +24,6 @@ pub(crate) const SINKS: &[&str] = &[
     PUBLISHER,
     OUTLET,
     XDF,
-    SENDER,
-    SCRAPED,
-    PUBLISHER,
 ];
 /// One clip of everything; but it is a session of its own, and unlike the others holds no
 /// record of before its first sample.
@@ -44,13 +41,12 @@ pub(crate) const PUBLISHER: &str = "to-zmq tcp://127.0.0.1:*";
 /// Sends to whoever is in the laboratory, which is nobody; needs the liblsl of pylsl.
 pub(crate) const OUTLET: &str = "to-lsl";
 /// Sinks that write nothing to stdout.
-pub(crate) const SILENT: &[&str] = &[RECORDER, SENDER, SCRAPED, PUBLISHER, OUTLET];
-pub(crate) const SILENT: &[&str] = &[RECORDER, XDF, SENDER, SCRAPED, PUBLISHER];
+pub(crate) const SILENT: &[&str] = &[RECORDER, XDF, SENDER, SCRAPED, PUBLISHER, OUTLET];
 /// What comes before the first record; no row about records is theirs.
 pub(crate) const DEVICES: &[&str] =
     &["sim-device glove --rate 1000", "sim-device open-ephys --port 0"];
 /// Sources that need a device. Their rows about records are with it, in their own modules.
-pub(crate) const CAPTURES: &[&str] = &["capture-glove", "zmq-src"];
+pub(crate) const CAPTURES: &[&str] = &["capture-glove", "lsl-src", "zmq-src"];
 
 /// Those that neither read nor write records.
 pub(crate) const COMMANDS: &[&str] = &["plan-report sim-src"];

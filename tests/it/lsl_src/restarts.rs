@@ -7,6 +7,7 @@ use libframe::payload::{Reason, Value};
 use libframe::schema::Stream;
 use rustix::process::Signal;
 
+use super::own::expect_same_in_xdf;
 use super::rig::{
     Outlet, events, expect_same, gaps, labels, log, numbers, samples, stream,
 };
@@ -47,6 +48,7 @@ fn twenty_restarts_with_a_clock_that_jumps_and_not_a_sample_less() {
     let run = capture.wait();
     run.expect(&[3]);
     expect_same(&run, "Test", &log(&lab, "a.log"), numbers("float32"));
+    expect_same_in_xdf(&lab, &run.stdout, "a.log");
     let (number, _) = stream(&run, "Test");
     let gaps = gaps(&run);
     assert_eq!(gaps.len(), 20);
