@@ -115,22 +115,22 @@ impl Reception {
             if wake == Wake::Stop {
                 break;
             }
-            if wake == Wake::Ready {
-                self.read(&mut ready, feed)?;
-            }
-            self.inbox.hush();
-            while let Some(news) = self.inbox.take() {
-                self.hear(news, feed)?;
+            // Also when nothing came: then nobody has anything that waits for us.
+            if self.read(&mut ready, feed)? {
+                self.inbox.hush();
+                while let Some(news) = self.inbox.take() {
+                    self.hear(news, feed)?;
+                }
             }
             self.look_after(feed)?;
         }
         // What is here already came in time.
-        self.read(&mut ready, feed)
+        self.read(&mut ready, feed).map(drop)
     }
 
-    /// Reads all outlets that have sent something.
-    fn read(&mut self, ready: &mut Vec<bool>, feed: &mut Feed) -> Result<()> {
-        look(&self.tracks, ready)?;
+    /// Reads all outlets that have sent something. Whether there are news as well.
+    fn read(&mut self, ready: &mut Vec<bool>, feed: &mut Feed) -> Result<bool> {
+        let has_news = look(&self.inbox, &self.tracks, ready)?;
         for (track, is_ready) in self.tracks.iter_mut().zip(ready.iter()) {
             if *is_ready {
                 track.read(feed)?;
@@ -138,7 +138,7 @@ impl Reception {
                 track.caught_up(feed.clock().now(), feed)?;
             }
         }
-        Ok(())
+        Ok(has_news)
     }
 
     fn hear(&mut self, news: News, feed: &mut Feed) -> Result<()> {
@@ -326,11 +326,10 @@ impl Reception {
     }
 }
 
-/// Which tracks have something to read, without waiting.
-fn look(tracks: &[Track], ready: &mut Vec<bool>) -> Result<()> {
-    let mut fds: Vec<PollFd<'_>> = tracks
-        .iter()
-        .filter_map(Track::fd)
+/// Which tracks have something to read, without waiting, and whether there are news.
+fn look(inbox: &Inbox, tracks: &[Track], ready: &mut Vec<bool>) -> Result<bool> {
+    let mut fds: Vec<PollFd<'_>> = std::iter::once(inbox.as_fd())
+        .chain(tracks.iter().filter_map(Track::fd))
         .map(|fd: BorrowedFd<'_>| PollFd::from_borrowed_fd(fd, PollFlags::IN))
         .collect();
     match poll(&mut fds, Some(&Timespec::default())) {
@@ -338,11 +337,12 @@ fn look(tracks: &[Track], ready: &mut Vec<bool>) -> Result<()> {
         Err(err) => return Err(err.into()),
     }
     let mut looked = fds.iter().map(|fd| !fd.revents().is_empty());
+    let has_news = looked.next() == Some(true);
     ready.clear();
     ready.extend(
         tracks.iter().map(|track| track.fd().is_some() && looked.next() == Some(true)),
     );
-    Ok(())
+    Ok(has_news)
 }
 
 /// How many samples an outlet is to keep for us.
