@@ -107,6 +107,21 @@ fn another_format_after_a_restart_is_a_new_stream() {
 }
 
 #[test]
+fn another_source_id_is_another_stream_even_if_the_first_is_gone() {
+    let Some(lab) = Lab::new() else { return };
+    let mut capture = lab.pipe("lsl-src").start();
+    capture.read_stdout();
+    Outlet::new(&lab, "--source-id a -n 40 --log a.log").finish();
+    capture.until_stderr(0, "Test: lost");
+    let _outlet = Outlet::new(&lab, "--source-id b -n 40 --log b.log --linger 5");
+    capture.until_samples(80).signal(0, Signal::TERM);
+    let run = capture.wait();
+    run.expect(&[0]);
+    expect_same(&run, "Test", &log(&lab, "a.log"), numbers("float32"));
+    expect_same(&run, "Test#2", &log(&lab, "b.log"), numbers("float32"));
+}
+
+#[test]
 fn a_killed_outlet_is_told_at_once_and_its_successor_goes_on() {
     let Some(lab) = Lab::new() else { return };
     let mut capture = lab.pipe("lsl-src").start();
@@ -180,6 +195,14 @@ fn what_an_outlet_could_not_keep_while_the_pipe_stood_still_is_a_gap() {
     assert!(got.len() < 1500, "nothing was lost");
     let first = &gaps[0];
     assert!(first.detail.contains("overran"), "{first:?}");
+    // What came is whole: of each sample, each value is an eighth more than the one before.
+    for (_, bytes) in &got {
+        let values =
+            bytes.as_chunks::<8>().0.iter().map(|word| f64::from_le_bytes(*word));
+        let values: Vec<f64> = values.collect();
+        let is_value = |(n, value): (usize, &f64)| *value == values[0] + n as f64 / 8.0;
+        assert!(values.len() == 4000 && values.iter().enumerate().all(is_value));
+    }
     // It is where the times jump.
     let at = got.windows(2).position(|two| two[1].0.time - two[0].0.time > 3_000_000);
     assert_eq!(at.map(|at| at as u64 + 1), Some(first.first), "{gaps:?}");
