@@ -100,7 +100,7 @@ pub(crate) fn log(lab: &Lab, name: &str) -> Vec<(f64, Vec<Value>)> {
 pub(crate) fn stream(run: &Run, name: &str) -> (u16, Stream) {
     let all = run.of_kind(&[Kind::STREAM]).into_iter();
     let all = all.map(|(h, p)| (h.stream, Stream::from_bytes(&p).unwrap()));
-    let named = all.filter(|(_, stream)| stream.name == name).last();
+    let named = all.rev().find(|(_, stream)| stream.name == name);
     named.unwrap_or_else(|| panic!("no {name}\n{}", run.everything()))
 }
 
