@@ -18,7 +18,8 @@
 //!
 //! A `splitter` is a filter with outputs of its own. A `merge` reads several inputs at once
 //! and is a filter in all else; an input that breaks off, or is none, does not stop the
-//! others. A `command`, which works on files alone, has what of this is not about records.
+//! others. A `command`, which works on files alone, has what of this is not about records; a
+//! `conductor` starts other tools, and stops at a signal as a source does.
 //!
 //! `exit` turns results into exit codes, `signal` knows what signals mean, `input`
 //! reads and `books` keeps the account of what came, `output` of what went, `feed`
@@ -33,6 +34,7 @@ mod backlog;
 mod books;
 mod chunk;
 mod command;
+mod conductor;
 mod confluence;
 mod consumer;
 mod cues;
@@ -76,6 +78,7 @@ pub use self::args::{parse_duration, parse_share, parse_size};
 pub use self::backlog::{Backlog, Manner};
 pub use self::chunk::Chunk;
 pub use self::command::command;
+pub use self::conductor::{Conductor, conductor};
 pub use self::consumer::Ended;
 pub use self::cues::{Cue, Cues, Inbox};
 pub use self::device::{Device, device};
