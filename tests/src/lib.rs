@@ -7,6 +7,7 @@
 //! ```
 
 mod binaries;
+mod lab;
 mod run;
 mod scratch;
 mod started;
@@ -18,6 +19,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 pub use crate::binaries::{binary, root, tools};
+pub use crate::lab::Lab;
 pub use crate::run::{Event, Run, count_kind, count_samples, decode};
 pub use crate::scratch::Scratch;
 pub use crate::started::Started;

@@ -84,7 +84,7 @@ struct Args {
 
     /// Frames a second of recorded bytes, which have no times [default: as a line of --baud
     /// could have brought them]
-    #[arg(long, value_name = "HZ", value_parser = parse_rate)]
+    #[arg(long, value_name = "HZ", value_parser = tool::parse_rate_in(1e-3..=1e5))]
     rate: Option<f64>,
 }
 
@@ -143,14 +143,5 @@ impl Source for CaptureGlove {
         }
         let options = Options { port, baud, on_unplug, silence };
         Line::open(options, glove, feed)?.listen(feed)
-    }
-}
-
-fn parse_rate(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(rate) if (1e-3..=1e5).contains(&rate) => Ok(rate),
-        _ => {
-            Err(format!("{text:?} is no rate; say 217, or anything from 0.001 to 100000"))
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! The limits that a verdict is found by, and their defaults.
 
 use clap::Args;
-use libframe::tool::{parse_duration, parse_share};
+use libframe::tool::{parse_duration, parse_rate, parse_share};
 
 // Not a doc comment: clap would put it in place of the tool's own description.
 #[allow(missing_docs)]
@@ -86,10 +86,8 @@ impl Rate {
                 None => (rest, Some(TOLERANCE)),
             },
         };
-        match hz.parse::<f64>() {
-            Ok(hz) if hz.is_finite() && hz > 0.0 => Ok(Rate { stream, hz, tolerance }),
-            _ => Err(wrong()),
-        }
+        let hz = parse_rate(hz).map_err(|_| wrong())?;
+        Ok(Rate { stream, hz, tolerance })
     }
 }
 

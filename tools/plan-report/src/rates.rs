@@ -1,7 +1,7 @@
 //! Rates that the user knows and no tool can: `--rate`.
 
 use libframe::schema::Stream;
-use libframe::tool::{Flow, parse_size};
+use libframe::tool::{Flow, parse_rate, parse_size};
 
 /// The rate of a stream, or of all.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,10 +25,8 @@ impl Rate {
             Some((hz, size)) => (hz, Some(parse_size(size).map_err(|_| wrong())?)),
             None => (rest, None),
         };
-        match hz.parse::<f64>() {
-            Ok(hz) if hz.is_finite() && hz > 0.0 => Ok(Rate { stream, hz, size }),
-            _ => Err(wrong()),
-        }
+        let hz = parse_rate(hz).map_err(|_| wrong())?;
+        Ok(Rate { stream, hz, size })
     }
 
     /// The streams of a stage of which nothing is known: those that the user names.

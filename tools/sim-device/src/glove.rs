@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use libframe::clock::SECOND;
-use libframe::tool::{Device, parse_share};
+use libframe::tool::{Device, parse_rate_in, parse_share};
 
 use self::hand::Hand;
 use self::line::Line;
@@ -48,7 +48,7 @@ pub(crate) struct Args {
     link: Option<PathBuf>,
 
     /// Frames a second; a real line carries 324 at most
-    #[arg(long, value_name = "HZ", default_value_t = 217.0, value_parser = parse_rate)]
+    #[arg(long, value_name = "HZ", default_value_t = 217.0, value_parser = parse_rate_in(1e-3..=1e5))]
     rate: f64,
 
     /// What the sensors are on: the packets' type byte, also as a number from 1 to 6
@@ -233,14 +233,5 @@ impl Glove {
         }
         self.frames += 1;
         Ok(())
-    }
-}
-
-fn parse_rate(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(rate) if (1e-3..=1e5).contains(&rate) => Ok(rate),
-        _ => {
-            Err(format!("{text:?} is no rate; say 217, or anything from 0.001 to 100000"))
-        }
     }
 }

@@ -19,7 +19,7 @@ mod timetable;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use libframe::tool::{Device, Usage, parse_duration, parse_share};
+use libframe::tool::{Device, Usage, parse_duration, parse_rate_in, parse_share};
 use libframe_zmtp::HighWater;
 
 use self::chronicle::Chronicle;
@@ -31,7 +31,7 @@ use self::plugin::{Faults, Plugin};
 use self::ports::Place;
 use self::rig::{Presence, Rig, Totals};
 use self::schedule::Schedule;
-use self::selection::{BlockSize, Channels, StreamSpec, parse_rate};
+use self::selection::{BlockSize, Channels, RATES, StreamSpec};
 use self::signal::{Signal, Values};
 use self::source::Source;
 use self::timetable::Timetable;
@@ -82,7 +82,7 @@ pub(crate) struct Args {
     channels: Channels,
 
     /// Samples a second
-    #[arg(long, value_name = "HZ", default_value = "30000", value_parser = parse_rate)]
+    #[arg(long, value_name = "HZ", default_value = "30000", value_parser = parse_rate_in(RATES))]
     rate: f64,
 
     /// Samples in a block: 480, or anything from 100-1000

@@ -1,5 +1,7 @@
 //! What to simulate, as written on the command line.
 
+use libframe::tool::parse_rate;
+
 /// Kinds of simulated devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Device {
@@ -58,9 +60,7 @@ impl Rate {
         if text == "max" {
             return Ok(Rate::Max);
         }
-        let (number, unit) =
-            text.strip_suffix('k').map_or((text, 1.0), |text| (text, 1000.0));
-        match number.parse::<f64>().map(|number| number * unit) {
+        match parse_rate(text) {
             Ok(rate) if (1e-3..=1e8).contains(&rate) => Ok(Rate::Hz(rate)),
             _ => Err(format!("{text:?} is no rate; say 217, 30k or max")),
         }

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use clap::{ArgGroup, Parser};
-use libframe::tool::{self, Thinning, Usage};
+use libframe::tool::{self, Thinning, Usage, parse_rate};
 
 use crate::controller::Rule;
 use crate::plan::Method;
-use crate::resample::{self, Partial, Shape, Target, Wish, parse_rate};
+use crate::resample::{self, Partial, Shape, Target, Wish};
 
 const EXAMPLES: &str = "Examples:
   sim-src ephys --rate 30k -n 30000 | thin-frames --to 1kHz > lfp.frames
@@ -65,7 +65,7 @@ pub(crate) struct Args {
     pub(crate) stream: Vec<String>,
 
     /// At most so many samples a second of each stream, evenly spaced
-    #[arg(long, value_name = "HZ", group = "how", value_parser = positive)]
+    #[arg(long, value_name = "HZ", group = "how", value_parser = parse_rate)]
     pub(crate) rate: Option<f64>,
 
     /// Keep one sample of N
@@ -111,11 +111,11 @@ pub(crate) struct Args {
     pass_band: Option<f64>,
 
     /// The least a second with --adapt
-    #[arg(long, value_name = "HZ", default_value = "5", value_parser = positive)]
+    #[arg(long, value_name = "HZ", default_value = "5", value_parser = parse_rate)]
     floor: f64,
 
     /// The most a second with --adapt
-    #[arg(long, value_name = "HZ", default_value = "30", value_parser = positive)]
+    #[arg(long, value_name = "HZ", default_value = "30", value_parser = parse_rate)]
     ceiling: f64,
 
     /// How much of the rate a step down of --adapt takes away
@@ -123,7 +123,7 @@ pub(crate) struct Args {
     cut: f64,
 
     /// How much a step up of --adapt adds
-    #[arg(long, value_name = "HZ", default_value = "1", value_parser = positive)]
+    #[arg(long, value_name = "HZ", default_value = "1", value_parser = parse_rate)]
     raise: f64,
 
     /// Step down when so many samples of the stream wait
@@ -183,12 +183,5 @@ impl Args {
             }
         };
         Err(Usage(what.into()).into())
-    }
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
-        _ => Err(format!("{text:?} is no rate; say 30 or 0.5")),
     }
 }

@@ -56,13 +56,12 @@ const EXAMPLES: &str = "Examples:
 /// they change. All generations of the plugin are understood.
 ///
 /// Messages that are lost are told in GAP records: samples of all channels, or of some. A
-/// new acquisition is an event, 'segment', and no loss. Other events: 'ttl LINE on', with
-/// all lines as the value, and 'event TYPE'; 'connected', 'disconnected', 'heartbeat',
+/// new acquisition is an event, 'segment', and no loss. Other events: 'ttl LINE on', with all
+/// lines as the value, and 'event TYPE'; 'connected', 'disconnected', 'heartbeat',
 /// 'heartbeat-lost', 'silent', 'awake', 'moved', 'unusable' and, at the end, 'skipped', numbers
-/// that no message had, of the session. Beside
-/// STREAM there is STREAM.arrival, with the raw arrival of each block, and
-/// STREAM.spikes-ELECTRODE, with the waveform, the thresholds and the sorted id of each spike
-/// as fields of a sample.
+/// that no message had, of the session. Beside STREAM there is STREAM.arrival, with the raw
+/// arrival of each block, and STREAM.spikes-ELECTRODE, with the waveform, the thresholds and
+/// the sorted id of each spike as fields of a sample.
 ///
 /// --raw passes on what any publisher sends, and --records what to-zmq sends, as the sessions
 /// that they are: those end with the publisher's END.

@@ -1,6 +1,12 @@
 //! Which streams and channels there are, as users write it.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use libframe::tool::parse_rate_in;
+
+/// Samples a second of a stream.
+pub(crate) const RATES: RangeInclusive<f64> = 1.0..=1e6;
 
 /// Channels of a stream, ascending and without repetition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +97,7 @@ impl StreamSpec {
         for (key, value) in pairs {
             match key {
                 "channels" => spec.channels = Some(Channels::parse(&value)?),
-                "rate" => spec.rate = Some(parse_rate(&value)?),
+                "rate" => spec.rate = Some(parse_rate_in(RATES)(&value)?),
                 "block" => spec.block = Some(BlockSize::parse(&value)?),
                 "label" => spec.label = Some(value),
                 _ => return Err(unknown(key)),
@@ -103,16 +109,6 @@ impl StreamSpec {
 
 fn unknown(key: &str) -> String {
     format!("{key:?} is nothing that streams have; say channels=, rate=, block=, label=")
-}
-
-/// Reads samples a second.
-pub(crate) fn parse_rate(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(rate) if (1.0..=1e6).contains(&rate) => Ok(rate),
-        _ => {
-            Err(format!("{text:?} is no rate; say 30000, or anything from 1 to 1000000"))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,5 @@ mod wish;
 
 pub(crate) use self::budget::{Budget, MAX_MEMORY};
 pub(crate) use self::grid::Grid;
-pub(crate) use self::ratio::parse_rate;
 pub(crate) use self::resampler::Resampler;
 pub(crate) use self::wish::{Method, Partial, Shape, Target, Thinned, Wish};

@@ -82,43 +82,9 @@ impl fmt::Display for Ratio {
     }
 }
 
-/// Reads a rate like `1kHz`, `250Hz`, `22.05 kHz` or `1000`.
-pub(crate) fn parse_rate(text: &str) -> Result<f64, String> {
-    let small = text.trim().to_ascii_lowercase();
-    let number = small.strip_suffix("hz").unwrap_or(&small);
-    let (number, unit) = match number.strip_suffix(['k', 'm']) {
-        Some(rest) if number.ends_with('k') => (rest, 1e3),
-        Some(rest) if small.ends_with("mhz") && text.contains('M') => (rest, 1e6),
-        Some(_) => ("", 1.0),
-        None => (number, 1.0),
-    };
-    match number.trim().parse::<f64>() {
-        Ok(rate) if (1e-6..=1e9).contains(&(rate * unit)) => Ok(rate * unit),
-        _ => Err(format!("{text:?} is no rate; say 1kHz, 250Hz or 1000")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rates_are_read_as_people_write_them() {
-        for (text, rate) in [
-            ("1kHz", 1000.0),
-            ("1k", 1000.0),
-            ("250Hz", 250.0),
-            ("1000", 1000.0),
-            ("22.05 kHz", 22_050.0),
-            ("0.5hz", 0.5),
-            ("1MHz", 1e6),
-        ] {
-            assert_eq!(parse_rate(text), Ok(rate), "{text}");
-        }
-        for wrong in ["", "Hz", "fast", "0", "-1kHz", "inf", "NaN", "1mHz", "5m"] {
-            assert!(parse_rate(wrong).is_err_and(|why| why.contains("1kHz")), "{wrong}");
-        }
-    }
 
     #[test]
     fn ratios_are_the_simplest() {
