@@ -94,12 +94,13 @@ impl Conductor<'_> {
         words
     }
 
-    /// Those that are for each tool which it starts.
+    /// Those that are for each tool which it starts. They are quiet: what they lose is told
+    /// once, here.
     pub fn words_for_all(&self) -> Vec<String> {
         let Common { max_loss, verbose, .. } = self.common;
         let mut words = Vec::new();
         words.extend(max_loss.map(|share| format!("--max-loss={share}")));
-        words.extend(verbose.then(|| "--verbose".to_owned()));
+        words.push(if *verbose { "--verbose" } else { "--quiet" }.to_owned());
         words
     }
 

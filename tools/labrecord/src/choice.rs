@@ -48,6 +48,17 @@ impl std::fmt::Display for Wanted {
     }
 }
 
+/// A query as a predicate, if it is none; a pattern of names cannot be one.
+fn predicate(query: &str) -> Option<String> {
+    if query.contains(['=', '<', '>', '\'']) || query.contains("-with(") {
+        return Some(query.into());
+    }
+    match query.contains(['*', '?', '[']) {
+        true => None,
+        false => Some(Wanted::parse(query).query()),
+    }
+}
+
 /// A text in XPath, which knows no escapes.
 fn quoted(text: &str) -> String {
     match (text.contains('\''), text.contains('"')) {
@@ -107,7 +118,15 @@ impl Choice {
         }
     }
 
-    pub(crate) fn deselect(&mut self, wanted: Wanted) {
+    pub(crate) fn deselect(&mut self, wanted: Wanted) -> Result<(), String> {
+        if let Some(pattern) =
+            self.queries.iter().find(|query| predicate(query).is_none())
+        {
+            return Err(format!(
+                "what the pattern {pattern} finds cannot be narrowed; send select none, and \
+                 select NAME for each"
+            ));
+        }
         self.with.retain(|other| *other != wanted);
         if self.base == Base::Unsaid {
             self.base = Base::All;
@@ -115,6 +134,7 @@ impl Choice {
         if !self.without.contains(&wanted) {
             self.without.push(wanted);
         }
+        Ok(())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -134,7 +154,10 @@ impl Choice {
             (true, _) => {}
             (false, true) => chosen.push(without),
             (false, false) => {
-                chosen.iter_mut().for_each(|it| *it = format!("({it}) and {without}"));
+                for query in &mut chosen {
+                    let whole = predicate(query).unwrap_or_else(|| query.clone());
+                    *query = format!("({whole}) and {without}");
+                }
             }
         }
         chosen
@@ -188,7 +211,7 @@ mod tests {
         choice.select(wanted("B (h)"));
         choice.select(wanted("A"));
         assert_eq!(choice.predicates(), ["name='A'", "name='B' and hostname='h'"]);
-        choice.deselect(wanted("A"));
+        choice.deselect(wanted("A")).unwrap();
         assert_eq!(choice.words(), "B (h) without A");
         assert_eq!(
             choice.predicates(),
@@ -198,8 +221,8 @@ mod tests {
         assert!(choice.is_empty() && choice.words() == "none");
         choice.all();
         assert!(!choice.is_empty() && choice.predicates().is_empty());
-        choice.deselect(wanted("A"));
-        choice.deselect(wanted("B"));
+        choice.deselect(wanted("A")).unwrap();
+        choice.deselect(wanted("B")).unwrap();
         assert_eq!(choice.predicates(), ["not(name='A') and not(name='B')"]);
         choice.select(wanted("B"));
         assert_eq!(choice.predicates(), ["not(name='A')"]);
@@ -209,8 +232,13 @@ mod tests {
     fn queries_of_the_command_line_are_what_all_means() {
         let mut choice = Choice::new(vec!["type='EEG'".into(), "type='Pressure'".into()]);
         assert_eq!(choice.words(), "type='EEG' or type='Pressure'");
-        choice.deselect(wanted("A"));
+        choice.deselect(wanted("A")).unwrap();
         assert_eq!(choice.predicates()[0], "(type='EEG') and not(name='A')");
+        let mut named = Choice::new(vec!["Glove".into()]);
+        named.deselect(wanted("A (h)")).unwrap();
+        let all = "(name='Glove') and not(name='A' and hostname='h')";
+        assert_eq!(named.predicates(), [all]);
+        assert!(Choice::new(vec!["G*".into()]).deselect(wanted("A")).is_err());
         choice.none();
         choice.select(wanted("C"));
         assert_eq!(choice.predicates(), ["name='C'"]);

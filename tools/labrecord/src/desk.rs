@@ -135,11 +135,6 @@ impl<'a, 'b> Desk<'a, 'b> {
         let names = study.next(is_free)?;
         let mut pipeline = self.setup.pipeline.clone();
         pipeline.predicates = self.setup.choice.predicates();
-        if !pipeline.predicates.is_empty() {
-            let required =
-                pipeline.required.iter().map(|name| crate::choice::Wanted::parse(name));
-            pipeline.predicates.extend(required.map(|wanted| wanted.query()));
-        }
         let labels = [
             ("participant", &study.labels.participant),
             ("session", &study.labels.session),
@@ -328,7 +323,11 @@ impl<'a, 'b> Desk<'a, 'b> {
                     ));
                 }
             }
-            Request::Deselect(wanted) => self.setup.choice.deselect(wanted),
+            Request::Deselect(wanted) => {
+                if let Err(why) = self.setup.choice.deselect(wanted) {
+                    return Some(Answer::Refused(why));
+                }
+            }
             Request::Filename(parts) => return Some(self.rename(id, parts)),
             Request::Status => return Some(Answer::Line(self.status().to_string())),
             Request::Update => {

@@ -101,7 +101,8 @@ impl Lane {
     }
 
     fn title(&self) -> String {
-        match self.host.is_empty() {
+        // One of two streams of the same name has its host in it.
+        match self.host.is_empty() || self.name.ends_with(&format!("({})", self.host)) {
             true => self.name.clone(),
             false => format!("{} ({})", self.name, self.host),
         }
@@ -283,7 +284,9 @@ impl Health {
                 let title = lane.title();
                 self.tell(format!("{title}: its source is gone{value}"));
             }
-            "silent" => self.silent(at, now - self.streams[at].last.unwrap_or(now)),
+            "silent" if lane.is_regular => {
+                self.silent(at, now - self.streams[at].last.unwrap_or(now))
+            }
             "clock-jump" => {
                 let title = lane.title();
                 self.tell(format!("{title}: its clock jumped{value}"));

@@ -39,7 +39,9 @@ impl Pipeline {
         let mut line = self.begin("lsl-src", "exec ");
         let wanted = |word: &&String| word.starts_with("--lsl-lib");
         self.for_source.iter().filter(wanted).for_each(|word| push(&mut line, word));
-        line + " --list"
+        line.push_str(" --list --format json --");
+        self.predicates.iter().for_each(|query| push(&mut line, query));
+        line
     }
 
     pub(crate) fn fan_out(&self, names: &Names) -> String {
@@ -56,10 +58,7 @@ impl Pipeline {
     fn branch(&self, form: Form, path: &Path) -> String {
         let recorder = self.begin(form.tool(), "");
         let (name, file) = (form.name(), quoted(&path.to_string_lossy()));
-        format!(
-            "{name}={recorder} {file}; s=$?; echo '{ENDED}{name}' $s >&2; cat > /dev/null; \
-             exit $s"
-        )
+        format!("{name}={recorder} {file}; echo '{ENDED}{name}' $? >&2; cat > /dev/null")
     }
 
     fn begin(&self, tool: &str, before: &str) -> String {
@@ -125,8 +124,8 @@ mod tests {
         let files = vec![(Form::Xdf, "/d/x.xdf".into()), (Form::H5, "/d/it's.h5".into())];
         let line = pipeline.fan_out(&Names { run: None, files });
         let words = line.strip_prefix("exec fan-out -q ").unwrap();
-        let xdf = "'--must=xdf=to-xdf -q /d/x.xdf; s=$?; echo '\\''labrecord-branch-ended xdf\
-                   '\\'' $s >&2; cat > /dev/null; exit $s'";
+        let xdf = "'--must=xdf=to-xdf -q /d/x.xdf; echo '\\''labrecord-branch-ended xdf\
+                   '\\'' $? >&2; cat > /dev/null'";
         assert!(words.starts_with(xdf), "{words}");
         assert!(words.contains("h5=to-h5 -q --compress none "), "{words}");
         assert!(words.ends_with(" '--may=to-text > x'"), "{words}");

@@ -224,8 +224,12 @@ impl Recording {
         for (form, status) in ends {
             self.ends.push((form, status));
             if let Some(told) = self.end_of_recorder(form, status, is_relayed) {
-                notices.push(Notice::Own(told.clone()));
-                self.failures.push(told);
+                notices.push(Notice::Own(told));
+                self.failures.push(format!(
+                    "{} ended too early, {}",
+                    form.tool(),
+                    how(status)
+                ));
             }
         }
         let all = self.ends.len() == self.names.files.len();
@@ -330,10 +334,6 @@ impl Recording {
         }
         let fan_out = self.fan_out.as_ref().and_then(|process| process.status);
         let fan_out = fan_out.map_or(0, shell_status);
-        if fan_out == 3 && status != 3 && self.ends.iter().all(|(_, status)| *status == 0)
-        {
-            account.add_broken("fan-out lost samples".into());
-        }
         for (form, _) in self.ends.iter().filter(|(_, status)| *status == 3) {
             if health.totals().3 == 0 && health.end().is_some() && status == 0 {
                 account.add_broken(format!("{} lost samples", form.tool()));

@@ -55,12 +55,16 @@ pub(crate) fn look(line: &str) -> Result<Vec<Seen>, String> {
         let last = stderr.lines().next_back().unwrap_or("lsl-src --list failed");
         return Err(last.into());
     }
-    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(seen).collect())
+    read(&output.stdout).ok_or_else(|| "lsl-src --list told what is no list".into())
 }
 
-/// Reads a line of the list.
-fn seen(line: &str) -> Option<Seen> {
-    let value: serde_json::Value = serde_json::from_str(line).ok()?;
+/// Reads the list.
+fn read(json: &[u8]) -> Option<Vec<Seen>> {
+    let list: serde_json::Value = serde_json::from_slice(json).ok()?;
+    Some(list.as_array()?.iter().filter_map(seen).collect())
+}
+
+fn seen(value: &serde_json::Value) -> Option<Seen> {
     let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
     let name = Some(text("name")).filter(|name| !name.is_empty())?;
     Some(Seen { name, host: text("host") })
@@ -90,9 +94,9 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_found_by_name_and_host() {
-        let line = r#"{"name":"EEG","host":"rig","type":"EEG"}"#;
-        let there = [seen(line).unwrap()];
-        assert!(seen("{}").is_none() && seen("EEG").is_none());
+        let list = br#"[{"name":"EEG","host":"rig","type":"EEG"},{"name":""}]"#;
+        let there = read(list).unwrap();
+        assert!(read(b"{}").is_none() && read(b"").is_none());
         let required = ["EEG", "EEG (rig)", "EEG (other)", "Glove"].map(String::from);
         assert_eq!(missing(&required, &there), ["EEG (other)", "Glove"]);
         assert_eq!(words(&there), "1 streams: EEG (rig)");
