@@ -22,6 +22,7 @@ mod clip_frames;
 mod fan_out;
 mod inspect_frames;
 mod jitter_report;
+mod labrecord;
 mod mark_frames;
 mod merge_frames;
 mod open_ephys_to_osc;
