@@ -1,7 +1,5 @@
 //! Record to HDF5, so that no crash loses what was recorded.
 
-mod file_name;
-mod limit;
 mod repair;
 
 use std::collections::VecDeque;
@@ -14,12 +12,11 @@ use clap::{Parser, ValueEnum};
 use libframe::catalog::Catalog;
 use libframe::clock::Clock;
 use libframe::payload::{Payload as _, Session, Stats};
-use libframe::tool::{self, Account, Ended, Flow, Need, Plan, Sink, Voice};
+use libframe::tool::{
+    self, Account, Ended, FileName, Flow, Need, Plan, Rotate, Sink, Voice, check_space,
+};
 use libframe::wire::{Header, Kind, Record};
 use libframe_record::{Compress, Fsync, Options, Recorder, broken_off};
-
-use crate::file_name::FileName;
-use crate::limit::{Rotate, free_space};
 
 const EXAMPLES: &str = "Examples:
   sim-src glove -n 500 --rate max | to-h5 session.h5
@@ -211,7 +208,7 @@ impl Sink for ToH5 {
         self.next_commit = now.saturating_add(self.flush.max(1));
         self.recorder()?.commit()?;
         let path = self.recorder()?.path().to_owned();
-        if let Err(err) = self.check_space(&path) {
+        if let Err(err) = check_space(&path, self.min_free) {
             self.complete("disk nearly full")?;
             return Err(err);
         }
@@ -275,7 +272,7 @@ impl ToH5 {
 
     /// Begins a file, the first or that of a clip.
     fn begin(&mut self, path: &Path) -> Result<()> {
-        self.check_space(path)?;
+        check_space(path, self.min_free)?;
         self.recorder = Some(Recorder::create(path, self.options, self.force)?);
         let now = self.clock.now();
         (self.begun, self.next_commit) = (now, now.saturating_add(self.flush));
@@ -322,7 +319,7 @@ impl ToH5 {
             return Ok(());
         }
         self.wait_for(0)?;
-        let path = self.name.next()?;
+        let path = self.name.following()?;
         let options = self.options;
         let next = self.recorder()?.next(&path, options)?;
         let Some(old) = self.recorder.replace(next) else { return Ok(()) };
@@ -338,19 +335,6 @@ impl ToH5 {
                 Some(Ok(result)) => result?,
                 None => {}
             }
-        }
-        Ok(())
-    }
-
-    fn check_space(&self, path: &Path) -> Result<()> {
-        let Some(wanted) = self.min_free else { return Ok(()) };
-        let free = free_space(path)?;
-        if free < wanted {
-            bail!(
-                "{}: {free} bytes are free on its disk, and --min-free is {wanted}; \
-                 recording stopped, and what was accepted is in the file",
-                path.display()
-            );
         }
         Ok(())
     }
