@@ -74,7 +74,10 @@ fn who_is_missing_is_told_before_any_file_is_made() {
     let run = rig.record(&format!("{options} --check")).run();
     run.expect(&[1]).expect_stderr(0, "missing: Glove (rig)");
     let text = run.text();
-    assert!(text.contains("found\tEEG (") && text.contains("missing\tGlove (rig)"), "{text}");
+    assert!(
+        text.contains("found\tEEG (") && text.contains("missing\tGlove (rig)"),
+        "{text}"
+    );
     assert_eq!(rig.files(), Vec::<String>::new());
     let run = rig.record("--require EEG --check --xdf --h5").run();
     run.expect(&[0]).expect_silence();

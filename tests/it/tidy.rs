@@ -197,13 +197,18 @@ fn options_are_spelled_alike_in_all_tools() {
         "--linger",
         "--list",
         "--low",
+        "--lsl-lib",
         "--map",
+        "--may",
         "--min-free",
+        "--port-file",
         "--rate",
+        "--require",
         "--silence",
         "--start",
         "--stream",
         "--version",
+        "--wait",
     ];
     let mut seen = std::collections::BTreeMap::new();
     for tool in tools() {

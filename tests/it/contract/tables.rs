@@ -36,7 +36,7 @@ pub(crate) const DEVICES: &[&str] =
 pub(crate) const CAPTURES: &[&str] = &["capture-glove", "zmq-src"];
 
 /// Those that neither read nor write records.
-pub(crate) const COMMANDS: &[&str] = &["plan-report sim-src"];
+pub(crate) const COMMANDS: &[&str] = &["plan-report sim-src", "labrecord --check"];
 
 /// Those that read files only; `replay` has its own rows in its module.
 pub(crate) const PLAYERS: &[&str] = &["replay x.frames"];

@@ -129,7 +129,9 @@ fn the_second_signal_is_the_end_and_nothing_runs_on() {
     started.wait().expect(&[-Signal::TERM.as_raw()]);
     rig.expect_nobody_left();
     let files = rig.files();
-    assert!(rig.read(&[&files[0]]).stream(&files[0], "EEG")["samples"].as_u64() > Some(50));
+    assert!(
+        rig.read(&[&files[0]]).stream(&files[0], "EEG")["samples"].as_u64() > Some(50)
+    );
 }
 
 #[test]

@@ -34,8 +34,12 @@ impl<'a> Remote<'a> {
     /// The answers to commands of a client in Python.
     fn client(&self, commands: &[&str]) -> Vec<String> {
         let args = [&[self.address.as_str()], commands].concat();
-        let output =
-            self.rig.lab.python("tests/python/labrecord_client.py", &args).output().unwrap();
+        let output = self
+            .rig
+            .lab
+            .python("tests/python/labrecord_client.py", &args)
+            .output()
+            .unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{told}");
         let lines = String::from_utf8(output.stdout).unwrap();
@@ -88,7 +92,10 @@ fn a_client_of_labrecorder_records_without_a_change() {
         assert_eq!(answers.len(), 5);
         for answer in &answers {
             match options.is_empty() {
-                true => assert!(answer.starts_with(start) && answer.ends_with('\n'), "{answers:?}"),
+                true => assert!(
+                    answer.starts_with(start) && answer.ends_with('\n'),
+                    "{answers:?}"
+                ),
                 false => assert_eq!(answer, start),
             }
         }
@@ -151,7 +158,10 @@ fn status_tells_state_files_streams_and_failures() {
         remote.status()["failures"][0] == "to-h5 ended too early, killed by SIGKILL"
     });
     let stopped = remote.ask("stop");
-    assert!(stopped.starts_with("ERROR to-h5 ended too early, killed by SIGKILL; "), "{stopped}");
+    assert!(
+        stopped.starts_with("ERROR to-h5 ended too early, killed by SIGKILL; "),
+        "{stopped}"
+    );
     assert!(remote.status()["last"]["samples"].as_u64() > Some(100));
     remote.end().expect(&[1]);
 }
@@ -162,7 +172,10 @@ fn what_cannot_be_done_is_refused_with_the_remedy() {
     let remote = Remote::new(&rig, "--require Absent --wait 1s");
     for (command, why) in [
         ("sleep", "ERROR no command \"sleep\"; "),
-        ("filename {root:C:\\Data\\}", "ERROR \"C:\\\\Data\\\\\" is no folder of this machine; "),
+        (
+            "filename {root:C:\\Data\\}",
+            "ERROR \"C:\\\\Data\\\\\" is no folder of this machine; ",
+        ),
         ("filename {participant:../x}", "ERROR \"../x\" is no label: "),
         ("filename {template:../x.xdf}", "ERROR template "),
         ("start", "ERROR "),
@@ -188,7 +201,10 @@ fn hostile_clients_change_nothing_for_others() {
     let mut told = String::new();
     // The connection may be reset before all of it is read.
     let read = endless.read_to_string(&mut told);
-    assert!(sent.is_err() || read.is_err() || told.starts_with("ERROR a line over"), "{told}");
+    assert!(
+        sent.is_err() || read.is_err() || told.starts_with("ERROR a line over"),
+        "{told}"
+    );
     // More connections than places, all silent or in the middle of a line.
     let mut crowd: Vec<_> = (0..100).map(|_| remote.connect()).collect();
     crowd.iter_mut().step_by(2).for_each(|client| client.write_all(b"sta").unwrap());

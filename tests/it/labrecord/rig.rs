@@ -69,7 +69,8 @@ impl Rig {
 
     /// Waits until a file with this in its name grows.
     pub(super) fn until_recording(&self, name: &str) {
-        let size = |file: &String| fs::metadata(self.folder.0.join(file)).map_or(0, |m| m.len());
+        let size =
+            |file: &String| fs::metadata(self.folder.0.join(file)).map_or(0, |m| m.len());
         self.until("nothing is recorded", || {
             self.files().iter().any(|file| file.contains(name) && size(file) > 2000)
         });
@@ -90,11 +91,13 @@ impl Rig {
     pub(super) fn read(&self, files: &[&str]) -> Found {
         let paths: Vec<_> = files.iter().map(|file| self.folder.file(file)).collect();
         let paths: Vec<_> = paths.iter().map(String::as_str).collect();
-        let output = self.lab.python("tests/python/labrecord_files.py", &paths).output().unwrap();
+        let output =
+            self.lab.python("tests/python/labrecord_files.py", &paths).output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{told}");
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let below = files.iter().zip(paths).map(|(file, path)| (file.to_string(), &found[path]));
+        let below =
+            files.iter().zip(paths).map(|(file, path)| (file.to_string(), &found[path]));
         Found(below.map(|(file, streams)| (file, streams.clone())).collect())
     }
 
@@ -102,7 +105,8 @@ impl Rig {
     pub(super) fn processes(&self, tool: &str) -> Vec<u32> {
         let root = self.folder.0.display().to_string();
         let ours = |pid: &u32| {
-            let read = |what: &str| fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
+            let read =
+                |what: &str| fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
             let command = String::from_utf8_lossy(&read("cmdline")).into_owned();
             let environ = String::from_utf8_lossy(&read("environ")).into_owned();
             let program = command.split('\0').next().unwrap_or_default();
@@ -148,7 +152,8 @@ impl Found {
     /// The streams of a file but for our own.
     pub(super) fn names(&self, file: &str) -> Vec<&str> {
         let streams = self.0[file].as_array().unwrap().iter();
-        let mut names: Vec<_> = streams.map(|stream| stream["name"].as_str().unwrap()).collect();
+        let mut names: Vec<_> =
+            streams.map(|stream| stream["name"].as_str().unwrap()).collect();
         names.retain(|name| !matches!(*name, "framepipe" | "Markers"));
         names.sort_unstable();
         names
