@@ -12,18 +12,20 @@
 //! - [`Reader`] gives a file's chunks, past damage.
 //! - [`records`] are what XDF has no place for.
 //! - [`survey()`] tells what a file holds.
-//! - [`Writer`] writes chunks, each whole.
+//! - [`Writer`] writes chunks, each whole; [`repair()`] adds what a file lacks that broke off.
 
 pub mod chunk;
 pub mod header;
 pub mod reader;
 pub mod records;
+pub mod repair;
 pub mod samples;
 pub mod survey;
 pub mod writer;
 
 pub use self::reader::{Chunk, ClockOffset, Content, Damage, Item, ReadError, Reader};
 pub use self::records::{Note, Run};
+pub use self::repair::{Repair, RepairError, repair};
 pub use self::samples::{Layout, Sample, Samples, Stamper, strings};
 pub use self::survey::{StreamSurvey, Survey, survey};
 pub use self::writer::{Gathered, Totals, Writer};
