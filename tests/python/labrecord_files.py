@@ -38,7 +38,7 @@ def h5(path):
 
     with h5py.File(path) as file:
         for name, group in file["streams"].items():
-            if "data" in group:
+            if "data" in group and group["data"].size:
                 data = group["data"][()]
                 data = data.reshape(len(data), -1)
                 yield told(name, "", 0.0, data, group["timestamps"][()])

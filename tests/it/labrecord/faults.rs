@@ -99,7 +99,7 @@ fn a_full_disk_is_told_and_fails() {
     let Some(_small) = Small::mount(&rig.folder, 2) else { return };
     let run = rig.record("--template a.xdf").run();
     run.expect(&[1]).expect_stderr(0, "labrecord: to-xdf ended too early");
-    run.expect_stderr(0, "No space left");
+    run.expect_stderr(0, "no space left");
     assert!(rig.read(&["a.xdf"]).stream("a.xdf", "EEG")["samples"].as_u64() > Some(100));
 }
 
@@ -135,7 +135,26 @@ fn the_second_signal_is_the_end_and_nothing_runs_on() {
 }
 
 #[test]
+fn a_recording_without_any_stream_is_none_and_fails() {
+    let Some(rig) = Rig::new(&["EEG:EEG:2:100:8"]) else { return };
+    let run = rig.record("--wait 1s --h5").run();
+    run.expect(&[1])
+        .expect_stderr(0, "nothing was recorded: no stream was there within 1.0 s");
+    assert_eq!(rig.files(), Vec::<String>::new());
+    // One that was called off before is no failure.
+    let mut started = rig.record("--require Nobody").start();
+    started.until_ready(0).after(Duration::from_secs(1)).signal(0, Signal::TERM);
+    started.wait().expect(&[0]);
+    assert_eq!(rig.files(), Vec::<String>::new());
+    rig.expect_nobody_left();
+}
+
+#[test]
 fn tools_that_are_not_there_are_named() {
-    let run = pipe("labrecord --check --with 'lsl-src --lsl-lib /no/such.so'").run();
-    run.expect(&[1]).expect_stderr(0, "/no/such.so");
+    let folder = framepipe_tests::Scratch::new();
+    let alone = folder.file("labrecord");
+    std::fs::copy(framepipe_tests::binary("labrecord"), &alone).unwrap();
+    let run = pipe(&format!("{alone} --h5")).env("PATH", "/usr/bin:/bin").run();
+    run.expect(&[2])
+        .expect_stderr(0, "nor on PATH: lsl-src, fan-out, to-h5; scripts/install");
 }

@@ -72,6 +72,6 @@ fn what_cannot_be_a_name_is_refused_before_anything_is_started() {
         .expect(&[1])
         .expect_stderr(0, "/no/such.cfg: ");
     let run = pipe("labrecord --plan --participant P7 --xdf --h5").run();
-    let notes = run.json()["notes"].to_string();
+    let notes = run.json()[0]["notes"].to_string();
     assert!(notes.contains("sub-P7_ses-S001_task-Default_run-001_eeg.h5"), "{notes}");
 }

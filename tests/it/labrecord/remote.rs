@@ -21,6 +21,7 @@ struct Remote<'a> {
 impl<'a> Remote<'a> {
     fn new(rig: &'a Rig, options: &str) -> Remote<'a> {
         let port = rig.folder.file("port");
+        drop(fs::remove_file(&port));
         let line = format!("--control=127.0.0.1:0 --port-file {port} {options}");
         let started = rig.record(&line).start();
         let mut address = String::new();

@@ -18,8 +18,6 @@ use serde_json::json;
 const SILENT: i64 = 3 * SECOND;
 /// A stream that is announced this long after the recording began came late.
 const LATE: i64 = 3 * SECOND;
-/// How long no stream at all may be there before that is told.
-const EMPTY: i64 = 5 * SECOND;
 /// Rates are over this long.
 const WINDOW: i64 = 5 * SECOND;
 /// News that nobody has fetched yet.
@@ -28,7 +26,7 @@ const MAX_NEWS: usize = 1000;
 /// The streams of one recording.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
-    /// When the first record came; the rest is none without.
+    /// When the first stream came; the rest is none without.
     began: Option<i64>,
     catalog: Catalog,
     ledger: SessionLedger,
@@ -36,7 +34,6 @@ pub(crate) struct Health {
     streams: Vec<Lane>,
     damage: u64,
     end: Option<String>,
-    is_empty_told: bool,
     bytes: u64,
     news: VecDeque<String>,
 }
@@ -134,7 +131,6 @@ impl Lane {
 impl Health {
     /// Takes what came.
     pub(crate) fn take(&mut self, record: &Record<'_>, now: i64) {
-        self.began.get_or_insert(now);
         let (kind, number) = (record.header.kind, record.header.stream);
         self.session = record.header.session;
         self.bytes += record.wire_len() as u64;
@@ -175,11 +171,6 @@ impl Health {
 
     /// Looks who is silent. To be called each second.
     pub(crate) fn look(&mut self, now: i64) {
-        let Some(began) = self.began else { return };
-        if self.streams.is_empty() && !self.is_empty_told && now - began >= EMPTY {
-            self.is_empty_told = true;
-            self.tell("no stream yet; those that appear join".into());
-        }
         for at in 0..self.streams.len() {
             let samples = self.samples(self.streams[at].number);
             let lane = &mut self.streams[at];
@@ -219,6 +210,7 @@ impl Health {
                         lane.title()
                     ));
                 }
+                self.began.get_or_insert(now);
                 self.streams.push(lane);
             }
         }
@@ -311,7 +303,12 @@ impl Health {
         }
     }
 
-    /// When the first record came.
+    /// Whether any stream has been announced.
+    pub(crate) fn has_streams(&self) -> bool {
+        !self.streams.is_empty()
+    }
+
+    /// When the first stream came.
     pub(crate) fn began(&self) -> Option<i64> {
         self.began
     }

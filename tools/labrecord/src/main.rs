@@ -62,7 +62,7 @@ struct Args {
     #[arg(long = "require", value_name = "NAME")]
     required: Vec<String>,
 
-    /// How long that may take
+    /// How long those may take to appear, or the first stream at all
     #[arg(long, value_name = "TIME", default_value = "10s",
           value_parser = tool::parse_duration)]
     wait: i64,

@@ -15,6 +15,8 @@ pub(crate) struct Pipeline {
     pub(crate) predicates: Vec<String>,
     /// Streams that must be there before it begins.
     pub(crate) required: Vec<String>,
+    /// How long those may take, or the first stream at all, ns.
+    pub(crate) wait: i64,
     /// Further words for the source, and for each tool.
     pub(crate) for_source: Vec<String>,
     pub(crate) for_all: Vec<String>,
@@ -28,6 +30,7 @@ impl Pipeline {
     pub(crate) fn source(&self) -> String {
         let mut line = self.begin("lsl-src", "exec ");
         self.required.iter().for_each(|name| add(&mut line, "--require", name));
+        push(&mut line, &format!("--wait={}ns", self.wait));
         self.for_source.iter().for_each(|word| push(&mut line, word));
         line.push_str(" --");
         self.predicates.iter().for_each(|query| push(&mut line, query));
@@ -111,6 +114,7 @@ mod tests {
         let pipeline = Pipeline {
             predicates: vec!["name='EEG' and hostname='a b'".into()],
             required: vec!["EEG (a)".into()],
+            wait: 5,
             for_source: vec!["--count=5".into()],
             for_all: vec!["-q".into()],
             options: vec![("to-h5".into(), "--compress none".into())],
@@ -118,7 +122,7 @@ mod tests {
         };
         assert_eq!(
             pipeline.source(),
-            "exec lsl-src -q '--require=EEG (a)' --count=5 -- \
+            "exec lsl-src -q '--require=EEG (a)' --wait=5ns --count=5 -- \
              'name='\\''EEG'\\'' and hostname='\\''a b'\\'''"
         );
         let files = vec![(Form::Xdf, "/d/x.xdf".into()), (Form::H5, "/d/it's.h5".into())];

@@ -43,6 +43,8 @@ pub(crate) struct Recording {
     pub(crate) names: Names,
     pub(crate) shared: Shared,
     pipeline: Pipeline,
+    /// Until when a first stream must be there.
+    until: i64,
     phase: Phase,
     clock: Clock,
     source: Process,
@@ -134,6 +136,11 @@ impl Recording {
         Ok(Recording {
             names,
             shared,
+            // Those that are required the source waits for itself, and says who is missing.
+            until: match pipeline.required.is_empty() {
+                true => clock.now().saturating_add(pipeline.wait),
+                false => i64::MAX,
+            },
             pipeline,
             phase: Phase::Starting,
             clock: clock.clone(),
@@ -183,6 +190,13 @@ impl Recording {
             let mut told = self.shared.lock();
             told.health.look(now);
             notices.extend(told.health.news().into_iter().map(Notice::Own));
+        }
+        if self.phase == Phase::Starting && self.stopped.is_none() && now >= self.until {
+            let seconds = self.pipeline.wait as f64 / SECOND as f64;
+            let why = format!("no stream was there within {seconds:.1} s");
+            self.failures
+                .push(format!("nothing was recorded: {why}; labrecord --check looks"));
+            self.stop();
         }
         self.judge(now, &mut notices);
         notices
@@ -324,7 +338,8 @@ impl Recording {
                 format!("lsl-src ended without a record, {}", how(status))
             });
             let called_off = self.stopped.is_some() && self.failures.is_empty();
-            return self.failures.first().cloned().or((!called_off).then_some(why));
+            let failure = (!called_off).then(|| format!("nothing was recorded: {why}"));
+            return self.failures.first().cloned().or(failure);
         }
         if health.end().is_none() {
             account.add_broken("lsl-src broke off: its output stops without END".into());

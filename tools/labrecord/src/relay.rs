@@ -12,6 +12,9 @@ use crate::told::Shared;
 
 /// As much as a widened pipe may hold.
 const CHUNK: usize = 256 << 10;
+/// What is kept until there is a stream: a source that waits for hours says little. Behind
+/// that it has to wait.
+const MAX_WAITING: usize = 16 << 20;
 
 /// Passes on all that comes from `source`, from the moment on that there is someone to take
 /// it.
@@ -24,19 +27,26 @@ pub(crate) fn relay(
     let mut decoder = Decoder::default();
     let mut chunk = vec![0; CHUNK];
     let mut sink: Option<File> = None;
+    let mut waiting = Vec::new();
     // A source that cannot be read is one that has ended.
     while let Ok(n @ 1..) = source.read(&mut chunk) {
         decoder.push(&chunk[..n]);
         look(&mut decoder, shared, clock);
-        if sink.is_none() {
-            shared.lock().is_ready = true;
-            // Nobody will take it: the recording was called off.
-            let Ok(file) = sinks.recv() else { break };
-            sink = Some(file);
-        }
-        if let Some(file) = &mut sink
-            && file.write_all(&chunk[..n]).is_err()
-        {
+        let written = match &mut sink {
+            Some(file) => file.write_all(&chunk[..n]),
+            None => {
+                waiting.extend_from_slice(&chunk[..n]);
+                if !shared.lock().is_ready && waiting.len() < MAX_WAITING {
+                    continue;
+                }
+                // Nobody will take it if the recording was called off.
+                let Ok(mut file) = sinks.recv() else { break };
+                let written = file.write_all(&std::mem::take(&mut waiting));
+                sink = Some(file);
+                written
+            }
+        };
+        if written.is_err() {
             shared.lock().is_refused = true;
             break;
         }
@@ -54,4 +64,5 @@ fn look(decoder: &mut Decoder, shared: &Shared, clock: &Clock) {
             Item::Damage(damage) => told.health.damaged(&damage),
         }
     }
+    told.is_ready |= told.health.has_streams();
 }

@@ -61,13 +61,12 @@ pub(crate) fn study(args: &Args, config: &Config) -> Result<Study> {
 
 /// The tools' command lines, as far as all recordings share them.
 pub(crate) fn pipeline(args: &Args, config: &Config) -> Pipeline {
-    let mut for_source = vec![format!("--wait={}ns", args.wait)];
-    for_source
-        .extend(args.lsl_lib.iter().map(|path| format!("--lsl-lib={}", path.display())));
+    let lsl_lib = args.lsl_lib.iter().map(|path| format!("--lsl-lib={}", path.display()));
     Pipeline {
         predicates: Vec::new(),
         required: [&args.required[..], &config.required[..]].concat(),
-        for_source,
+        wait: args.wait,
+        for_source: lsl_lib.collect(),
         for_all: Vec::new(),
         options: args.options.clone(),
         mays: args.mays.clone(),

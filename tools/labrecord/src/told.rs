@@ -19,7 +19,7 @@ pub(crate) const ENDED: &str = "labrecord-branch-ended ";
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     pub(crate) health: Health,
-    /// Records have come: what must be there is.
+    /// A stream has come, so all that must be there are.
     pub(crate) is_ready: bool,
     /// The source's output has ended, or nobody takes it any more.
     pub(crate) is_relayed: bool,
