@@ -39,5 +39,6 @@ mod to_h5;
 mod to_metrics;
 mod to_osc;
 mod to_text;
+mod to_xdf;
 mod to_zmq;
 mod zmq_src;

@@ -95,8 +95,8 @@ fn when_no_recorder_is_left_the_recording_ends() {
 
 #[test]
 fn a_full_disk_is_told_and_fails() {
-    let Some(rig) = Rig::new(&["EEG:EEG:64:2000"]) else { return };
-    let Some(_small) = Small::mount(&rig.folder, 2) else { return };
+    let Some(rig) = Rig::new(&["EEG:EEG:128:1000"]) else { return };
+    let Some(_small) = Small::mount(&rig.folder, 7) else { return };
     let run = rig.record("--template a.xdf").run();
     run.expect(&[1]).expect_stderr(0, "labrecord: to-xdf ended too early");
     run.expect_stderr(0, "no space left");

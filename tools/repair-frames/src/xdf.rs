@@ -33,6 +33,7 @@ pub(crate) fn mend(args: Args, voice: &Voice, account: &mut Account) -> Result<(
         voice.tell(&format!(
             "{name}: {bytes} bytes cut off at byte {offset}, kept in {tail}"
         ));
+        account.add_broken(format!("{name}: its last {bytes} bytes are no whole chunk"));
     }
     for (stream, number, samples) in &repair.footers {
         voice.tell(&format!(

@@ -180,7 +180,7 @@ impl Column {
     /// Gives what waits to the file, and says of a clock that is the recorder's own that it
     /// is: readers take a stream of which nothing is said for one that nobody compared.
     pub(crate) fn flush(&mut self, began: i64, file: &mut File) {
-        file.writer.samples(self.xdf, &mut self.gathered);
+        file.samples(self.xdf, &mut self.gathered);
         let time = self.totals.last.unwrap_or(seconds(began));
         if !self.is_remote && self.told.is_none_or(|told| time >= told + EVERY) {
             self.told = Some(time);

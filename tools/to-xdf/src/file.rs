@@ -7,7 +7,7 @@ use jiff::Zoned;
 use libframe::clock::SECOND;
 use libframe::payload::Session;
 use libframe_lsl::element::Element;
-use libframe_xdf::Writer;
+use libframe_xdf::{Gathered, Writer};
 
 use crate::disk::{Disk, When};
 
@@ -67,14 +67,25 @@ impl File {
         self.writer.get_mut().has_room_for(waiting + bytes)
     }
 
-    /// Writes a boundary if one is due.
-    pub(crate) fn mark(&mut self, now: i64) {
-        let (time, len) = self.boundary;
-        let bytes = self.writer.len() - len;
-        if bytes >= BOUNDARY_BYTES || now - time >= BOUNDARY_TIME && bytes > 0 {
-            self.writer.boundary();
-            self.boundary = (now, self.writer.len());
+    /// Takes the samples that were gathered, if any.
+    pub(crate) fn samples(&mut self, stream: u32, gathered: &mut Gathered) {
+        self.writer.samples(stream, gathered);
+        if self.writer.len() - self.boundary.1 >= BOUNDARY_BYTES {
+            self.mark(self.boundary.0);
         }
+    }
+
+    /// Writes a boundary if the last was long ago.
+    pub(crate) fn mark_time(&mut self, now: i64) {
+        let (time, len) = self.boundary;
+        if now - time >= BOUNDARY_TIME && self.writer.len() > len {
+            self.mark(now);
+        }
+    }
+
+    fn mark(&mut self, now: i64) {
+        self.writer.boundary();
+        self.boundary = (now, self.writer.len());
     }
 }
 

@@ -159,7 +159,7 @@ impl Recording {
 
     fn write(&mut self, now: i64) -> Result<()> {
         self.taken = 0;
-        self.file.mark(now);
+        self.file.mark_time(now);
         self.file.writer.flush().with_context(|| self.path.display().to_string())
     }
 
