@@ -1,5 +1,6 @@
 //! `labrecord` with real outlets, and its files in pyxdf and h5py.
 
+mod examples;
 mod faults;
 mod names;
 mod remote;

@@ -12,6 +12,7 @@ mod intervals;
 mod limits;
 mod plot;
 mod recorded;
+mod remote_clock;
 mod report;
 mod rfc3550;
 mod rows;
