@@ -9,7 +9,7 @@ ahead=$1 outlets=$2
 shift 2
 ip link set lo up
 ip link add here type veth peer name there
-unshare --net sleep 300 &
+unshare --net sleep 300 > /dev/null 2>&1 &
 other=$!
 trap 'kill "$other" $(jobs -p) 2> /dev/null || true' EXIT
 net=/proc/$other/ns/net
@@ -21,6 +21,6 @@ ip route add default dev here
 nsenter --net="$net" bash -c 'ip link set lo up; ip addr add 10.77.0.2/24 dev there
     ip link set there up; ip route add default dev there'
 # What is read there ends when this shell does, and so do the outlets.
-nsenter --net="$net" unshare --uts --time --monotonic "$ahead" --fork \
-    bash -c 'hostname other; exec bash -c "$1"' _ "$outlets" < <(sleep 300) > /dev/null &
+nsenter --net="$net" unshare --uts --time --monotonic "$ahead" --fork --kill-child \
+    bash -c 'hostname other; exec bash -c "$1"' _ "$outlets" < <(exec tail -f /dev/null --pid=$$) > /dev/null &
 "$@"
