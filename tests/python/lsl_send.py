@@ -2,7 +2,7 @@
 
 Samples have their own times, at the rate. It waits for a consumer before the first and
 lingers after the last, so that whatever does not arrive was lost by who should have read it.
-Each line of the log is a sample: [time as hex, values]. 'ready' on stdout: the outlet is
+Each line of the log is a sample: [bits of its time, values]. 'ready' on stdout: the outlet is
 there.
 """
 
@@ -35,8 +35,12 @@ def value(form, n, channel):
         top = 1 << LIMITS[form]
         ends = {0: -top, 1: top - 1}
         return ends.get(n, (n * 131 + channel * 7) % (2 * top) - top)
-    number = n * 1.5 + channel / 7
+    number = n * 1.5 + channel / 8
     return struct.unpack("<f", struct.pack("<f", number))[0] if form == "float32" else number
+
+
+def bits(number):
+    return struct.unpack("<Q", struct.pack("<d", number))[0]
 
 
 def outlet(args, channels):
@@ -73,7 +77,7 @@ def main():
     parser.add_argument("--stamp", action="store_true", help="times are those of pushing")
     parser.add_argument("--log")
     args = parser.parse_args()
-    log = open(args.log, "w") if args.log else None
+    log = open(args.log, "w", buffering=1) if args.log else None
     period = 1.0 / (args.rate or args.pace or 100.0)
     pause = 1.0 / args.pace if args.pace else period
     at, number, channels = pylsl.local_clock(), 0, args.channels
@@ -90,11 +94,9 @@ def main():
             sample = [value(args.format, number, channel) for channel in range(channels)]
             sender.push_sample(sample, stamp)
             if log:
-                log.write(json.dumps([stamp.hex(), sample]) + "\n")
+                log.write(json.dumps([bits(stamp), sample]) + "\n")
             at, number = at + period, number + 1
             time.sleep(max(0.0, begun + (n + 1) * pause - time.monotonic()))
-        if log:
-            log.flush()
         time.sleep(args.linger)
         del sender
         channels += args.more_channels

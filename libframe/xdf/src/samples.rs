@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Where the length says that all samples have a time, or none has, it says where each one
-//! stands, too: nothing is looked at before it is wanted.
+//! stands, too: any of them is found without a look at those before it.
 
 use crate::chunk::number;
 
@@ -124,14 +124,12 @@ impl<'a> Samples<'a> {
     }
 }
 
-/// Whether so many samples fill the bytes if each has so many bytes of time. The first and
-/// the last must say so, too: other samples may take as much by chance.
+/// Whether so many samples fill the bytes if each has so many bytes of time. All must say so,
+/// too: the format has no checksum, and this is how damage shows.
 fn are_alike(bytes: &[u8], count: u64, size: usize, time: u8) -> bool {
     let each = size.saturating_add(1 + usize::from(time));
-    let fill = count.checked_mul(each as u64) == Some(bytes.len() as u64);
-    let last = bytes.len().checked_sub(each).map(|at| bytes[at]);
-    fill && bytes.first().is_none_or(|first| *first == time)
-        && last.is_none_or(|last| last == time)
+    count.checked_mul(each as u64) == Some(bytes.len() as u64)
+        && bytes.iter().step_by(each).all(|flag| *flag == time)
 }
 
 /// Samples in order.

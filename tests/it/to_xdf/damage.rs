@@ -69,22 +69,29 @@ fn damage_costs_what_is_before_the_next_boundary_and_no_more() {
     let whole = fs::read(&file).unwrap();
     let all = Found::in_file(&file);
     assert!(all.boundaries >= 5, "{}", all.boundaries);
-    let mut random = 7u64;
+    // Where it hurts: in the heads of chunks. Behind the headers, without which samples are
+    // only bytes.
+    let ends = chunk_ends(&whole);
+    let starts = ends.iter().map(|end| *end as usize).filter(|end| *end > 8000);
     let mut lost = 0;
-    for round in 0..300 {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        // Behind the headers, without which samples are only bytes.
-        let at = 8000 + (random >> 20) as usize % (whole.len() - 8000);
-        let mut bytes = whole.clone();
-        bytes[at] ^= 1 << (random >> 61);
-        fs::write(&file, &bytes).unwrap();
-        let found = Found::in_file(&file);
-        let missing = all.samples.len() - found.samples.len().min(all.samples.len());
-        // 256 KiB, a chunk that was begun before and one behind.
-        assert!(missing <= 1000, "round {round}: {missing} lost at byte {at}");
-        lost += missing;
+    let mut flips = 0;
+    for start in starts.filter(|start| *start + 16 < whole.len()) {
+        for bit in (0..16 * 8).step_by(5) {
+            let mut bytes = whole.clone();
+            bytes[start + bit / 8] ^= 1 << (bit % 8);
+            fs::write(&file, &bytes).unwrap();
+            let found = Found::in_file(&file);
+            let missing = all.samples.len() - found.samples.len().min(all.samples.len());
+            // 256 KiB, a chunk that was begun before and one behind.
+            assert!(missing <= 1000, "{missing} lost at byte {start}, bit {bit}");
+            (lost, flips) = (lost + missing, flips + 1);
+        }
     }
-    eprintln!("300 flipped bits: {lost} samples lost of {}", 300 * all.samples.len());
+    assert!(lost > 0 && flips > 200, "{lost} lost by {flips}");
+    eprintln!(
+        "{flips} flipped bits in heads of chunks: {} samples lost by each",
+        lost / flips
+    );
     // A hole of zeros, as a disk leaves that lost its cache.
     let mut bytes = whole.clone();
     bytes[600_000..620_000].fill(0);

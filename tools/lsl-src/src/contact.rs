@@ -62,8 +62,9 @@ impl Contact {
 
 fn connect(found: &Found, outlet: &Outlet, terms: Terms) -> Result<Connected, String> {
     // First the samples: what comes while the description is asked for, waits there.
-    let inlet =
-        Inlet::open(found, terms.buffer, PATIENCE).map_err(|err| err.to_string())?;
+    let name = &found.info.name;
+    let inlet = Inlet::open(found, terms.buffer, PATIENCE);
+    let inlet = inlet.map_err(|err| format!("{name}: {}: {err}", found.data))?;
     let (info, trouble) = match inlet::describe(found, PATIENCE) {
         Ok(info) => (info, None),
         Err(err) => (found.info.clone(), Some(err.to_string())),

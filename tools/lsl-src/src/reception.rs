@@ -93,11 +93,13 @@ impl Reception {
         result?;
         let Reception { mut tracks, is_start, choice, .. } = self;
         tracks.iter_mut().try_for_each(|track| track.finish(feed))?;
-        if tracks.is_empty() && !is_start && feed.count().is_some() {
-            bail!(
-                "no stream of {} was there; --list shows those that are",
-                choice.words()
-            );
+        let words = choice.words();
+        let is_nothing = tracks.iter().all(|track| track.name().is_none());
+        if is_start && !choice.required().is_empty() {
+            bail!("stopped before all streams were there that --require names");
+        }
+        if is_nothing && !words.is_empty() {
+            bail!("no stream was there that is {words}; --list shows those that are");
         }
         Ok(())
     }

@@ -28,6 +28,9 @@ const LOST: i64 = 2 * SECOND;
 const BEHIND: i64 = SECOND;
 /// An outlet that is being closed may still answer for so long.
 const CLOSING: i64 = SECOND / 10;
+/// A connection that broke sooner is worth little, and is made again later each time.
+const SHORT: i64 = 5 * SECOND;
+const MAX_BREAKS: u32 = 7;
 /// The key of `meta` that differs for each outlet of a stream.
 const UID: &str = "lsl.uid";
 
@@ -36,8 +39,13 @@ const UID: &str = "lsl.uid";
 pub(crate) struct Track {
     pub(crate) identity: Identity,
     line: Line,
-    /// The outlet whose connection ended last, and when.
+    /// The outlet whose connection ended last, and until when it does not count that it
+    /// answers.
     ended: Option<(Outlet, i64)>,
+    /// When the connection began.
+    since: i64,
+    /// Connections that broke soon, one after the other.
+    breaks: u32,
     out: Option<Out>,
     /// When a search found the outlet last.
     seen: i64,
@@ -104,6 +112,8 @@ impl Track {
             identity: Identity::of(info),
             line: Line::Down { broke: false },
             ended: None,
+            since: now,
+            breaks: 0,
             out: None,
             seen: now,
             arrived: now,
@@ -203,7 +213,7 @@ impl Track {
         self.timing.set_rate(info.rate);
         self.timing.connect();
         self.doubt = (!is_first).then_some("the outlet started anew");
-        (self.arrived, self.seen) = (now, now);
+        (self.arrived, self.seen, self.since) = (now, now, now);
         self.is_silent = false;
         self.clock.is_current = false;
         let lasts = f64::from(limit) / info.rate * SECOND as f64;
@@ -217,7 +227,8 @@ impl Track {
             self.is_lost = false;
             self.tell("recovered", feed);
         }
-        Ok(())
+        // The first samples may have come with the answer.
+        self.take(now, feed)
     }
 
     /// Opens the stream in the pipe, or says how it has changed; whether it is a new one.
@@ -356,8 +367,13 @@ impl Track {
 
     /// The connection has ended.
     fn end(&mut self, broke: bool, why: &str, feed: &mut Feed) -> Result<()> {
-        let at = feed.clock().now() + CLOSING;
-        self.ended = self.outlet().cloned().map(|outlet| (outlet, at));
+        let now = feed.clock().now();
+        // One that breaks again and again is tried less and less often.
+        let is_short = broke && now - self.since < SHORT;
+        self.breaks = if is_short { (self.breaks + 1).min(MAX_BREAKS) } else { 0 };
+        let until =
+            now + CLOSING.max(SECOND / 2 * i64::from(is_short)) * (1 << self.breaks);
+        self.ended = self.outlet().cloned().map(|outlet| (outlet, until));
         self.line = Line::Down { broke };
         if let Some(out) = &self.out {
             feed.voice().tell(&format!("{}: lost: {why}", out.name));

@@ -31,7 +31,7 @@ use crate::readers::Readers;
 use crate::track::{Track, open};
 
 /// How much may wait for the consumers of one stream, where the user says nothing.
-const QUEUE: u64 = 16 << 20;
+const QUEUE: u64 = 64 << 20;
 /// Times that are further from now than this are told: they are of a recording.
 const OLD: i64 = 60 * SECOND;
 
@@ -277,7 +277,6 @@ impl ToLsl {
             }
         };
         track.description = description;
-        track.was_awaited |= key.1 == 0;
         self.tracks.insert(key, Some(track));
         Ok(())
     }
@@ -339,8 +338,30 @@ impl ToLsl {
         }
     }
 
+    /// Before the first sample of a stream: waits until there is who reads it.
+    fn await_consumers(&mut self, key: Key) -> Result<()> {
+        let Some(Some(track)) = self.tracks.get_mut(&key) else { return Ok(()) };
+        track.was_awaited = true;
+        let name = track.info.name.clone();
+        let mut outlets: Vec<_> = self
+            .tracks
+            .iter_mut()
+            .filter_map(|(other, track)| {
+                Some((*other == key, &mut track.as_mut()?.outlet))
+            })
+            .collect();
+        self.readers.await_consumers(&name, &mut outlets)
+    }
+
     fn samples(&mut self, record: &Record<'_>, catalog: &Catalog) -> Result<()> {
         let key = (record.header.session, record.header.stream);
+        if self
+            .tracks
+            .get(&key)
+            .is_some_and(|track| track.as_ref().is_some_and(|track| !track.was_awaited))
+        {
+            self.await_consumers(key)?;
+        }
         let ToLsl { tracks, readers, timeline, .. } = self;
         let Some(track) = tracks.get_mut(&key) else {
             self.undescribed += record.samples();

@@ -21,6 +21,11 @@ const LOOK: i64 = SECOND / 2;
 const SOON: Duration = Duration::from_millis(1);
 /// liblsl begins to send to a consumer just after it has answered it.
 const AFTER_ANSWER: Duration = Duration::from_millis(20);
+/// How long those that are there may take to open other streams.
+const COURTESY: i64 = SECOND;
+/// How long an outlet lives after its last sample at least. A consumer's program that wants
+/// no recovery cannot pull what its own buffer holds once the outlet is gone.
+const GRACE: i64 = SECOND / 2;
 /// How long the consumers of an outlet that is replaced have to come to the new one.
 const RETURN: i64 = 3 * SECOND;
 
@@ -31,6 +36,8 @@ pub(crate) struct Readers {
     next_look: i64,
     wait_consumers: usize,
     wait: Option<i64>,
+    /// Those that were waited for have had time to open other streams.
+    was_courteous: bool,
     patience: i64,
     linger: i64,
     overflow: Overflow,
@@ -50,6 +57,7 @@ impl Readers {
             next_look: 0,
             wait_consumers: args.wait_consumers,
             wait: args.wait,
+            was_courteous: false,
             patience: args.patience,
             linger: args.linger,
             overflow: Overflow::Block,
@@ -117,9 +125,6 @@ impl Readers {
         if samples == 0 {
             return Ok(());
         }
-        if !track.was_awaited {
-            self.await_consumers(track)?;
-        }
         if !self.make_room(track, bytes) {
             let dropped = track.outlet.discard();
             track.dropped += dropped;
@@ -129,32 +134,51 @@ impl Readers {
             return Ok(());
         }
         track.outlet.push()?;
+        track.pushed = self.clock.now();
         if let Some(gauge) = &self.gauge {
             gauge.sent(1, samples as u64, bytes);
         }
         Ok(())
     }
 
-    /// Waits until as many consumers are there as the user wants.
-    fn await_consumers(&mut self, track: &mut Track) -> Result<()> {
-        track.was_awaited = true;
+    /// Waits until as many consumers are there as the user wants: of the outlet before whose
+    /// first sample this is, and a moment longer for those that open others too.
+    pub(crate) fn await_consumers(
+        &mut self,
+        name: &str,
+        outlets: &mut [(bool, &mut Outlet)],
+    ) -> Result<()> {
         let (n, Some(stop)) = (self.wait_consumers, self.stop.clone()) else {
             return Ok(());
         };
         if n == 0 {
             return Ok(());
         }
-        self.voice.detail(&format!("{}: waiting for {n} consumers", track.outlet.name()));
-        let began = self.clock.now();
-        while !self.are_there(&mut track.outlet, n) {
+        self.voice.detail(&format!("{name}: waiting for {n} consumers"));
+        let until = self.wait.map(|wait| self.clock.now() + wait);
+        let (mut is_there, mut courteous) = (false, None);
+        loop {
+            let mut all = true;
+            for (is_meant, outlet) in &mut *outlets {
+                let has = self.are_there(outlet, n);
+                all &= has;
+                is_there |= has && *is_meant;
+            }
             let now = self.clock.now();
-            let is_over = self.wait.is_some_and(|wait| now - began >= wait);
+            if is_there {
+                let courtesy = if self.was_courteous { 0 } else { COURTESY };
+                courteous.get_or_insert(now + courtesy);
+            }
+            let is_over = all || [until, courteous].iter().flatten().any(|t| now >= *t);
             // Who is asked to stop takes what still comes, for whoever is there.
             if is_over || stop.wait(None, Some(now + LOOK / 25))? == Wake::Stop {
-                return Ok(());
+                break;
             }
         }
-        sleep(AFTER_ANSWER);
+        if is_there {
+            self.was_courteous = true;
+            sleep(AFTER_ANSWER);
+        }
         Ok(())
     }
 
@@ -215,8 +239,12 @@ impl Readers {
             for track in &mut *tracks {
                 self.give_up(&mut track.outlet, now - linger, linger);
             }
-            let all = tracks.iter().all(|track| track.outlet.consumers().have_all(now));
-            if all {
+            let grace = now - linger.min(GRACE);
+            let is_done = |track: &Track| {
+                let consumers = track.outlet.consumers();
+                consumers.is_empty() || consumers.have_all(now) && track.pushed <= grace
+            };
+            if tracks.iter().all(is_done) {
                 break;
             }
             sleep(SOON);

@@ -40,6 +40,8 @@ pub(crate) struct Track {
     pub(crate) was_awaited: bool,
     /// The time of the newest sample, ns.
     newest: i64,
+    /// When something was pushed last.
+    pub(crate) pushed: i64,
     /// Samples dropped because the queue was full.
     pub(crate) dropped: u64,
     room: Vec<u8>,
@@ -77,6 +79,7 @@ impl Track {
             haste: Haste::default(),
             was_awaited: false,
             newest: 0,
+            pushed: 0,
             dropped: 0,
             room: Vec::new(),
         }
