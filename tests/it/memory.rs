@@ -48,6 +48,7 @@ const READERS: &[&str] = &[
     "to-osc udp://127.0.0.1:9 --queue 4MiB --blobs --events --gaps",
     "to-text --bytes 100000000",
     "to-metrics 0",
+    "to-xdf --queue 4MiB {new}/a.xdf",
     "to-zmq tcp://127.0.0.1:*",
 ];
 

@@ -11,6 +11,8 @@ use crate::reader::ClockOffset;
 
 /// Bytes before the samples of a chunk whose length and count are kept in four bytes.
 const FRONT: usize = 1 + 4 + 2 + 4 + 1 + 4;
+/// Memory that is kept for the next chunk; a single long one needs more.
+const KEPT: usize = 1 << 20;
 /// The most clock offsets that a footer repeats.
 const MAX_OFFSETS: usize = 8192;
 
@@ -90,6 +92,14 @@ impl Gathered {
     fn clear(&mut self) {
         self.bytes.clear();
         self.count = 0;
+        if self.bytes.capacity() > KEPT {
+            self.release();
+        }
+    }
+
+    /// Gives back memory that it would fill again: for who has very many of these.
+    pub fn release(&mut self) {
+        self.bytes.shrink_to_fit();
     }
 }
 
@@ -241,6 +251,7 @@ impl<W: Write> Writer<W> {
         if !self.buf.is_empty() {
             self.inner.write_all(&self.buf)?;
             self.buf.clear();
+            self.buf.shrink_to(4 * KEPT);
         }
         Ok(())
     }

@@ -2,9 +2,7 @@
 
 use framepipe_tests::{Scratch, pipe};
 use libframe::clock::SECOND;
-use libframe::payload::{
-    ClockReading, End, Event, Gap, Payload as _, Reason, Session, Totals, Value,
-};
+use libframe::payload::{ClockReading, End, Event, Gap, Reason, Session, Totals, Value};
 use libframe::schema::{Channel, DeviceClock, Dtype, Media, Stream};
 use libframe::wire::{FLAG_DEVICE_TIME, Kind};
 use libframe_xdf::{Note, Run};
@@ -337,6 +335,36 @@ fn a_changed_description_is_a_new_stream_of_the_same_name() {
 }
 
 #[test]
+fn what_is_known_of_a_clock_is_told_of_all_that_it_times() {
+    let folder = Scratch::new();
+    let file = folder.file("a.xdf");
+    let mut stdin = Stdin::new(7);
+    stdin.put(0, 0, time(0), &session());
+    // Before the description, before another one, and before the device's own times.
+    let reading = ClockReading { offset: Some(SECOND), ..ClockReading::default() };
+    stdin.put(1, 0, time(0), &reading);
+    for version in 0..2u32 {
+        let changed = Stream { version, ..numbers("a", Dtype::U8, 1) };
+        stdin.put(1, version.into(), time(0), &changed);
+        let bytes = [5, 0, 0, 0, 0, 0, 0, 0, 1];
+        stdin.raw(Kind::DATA, FLAG_DEVICE_TIME, 1, version.into(), time(0), &bytes);
+    }
+    end(&mut stdin, &[(1, 2)]);
+    pipe(&format!("to-xdf {file}"))
+        .input(stdin.bytes)
+        .run()
+        .expect(&[0])
+        .expect_silence();
+    let Some(found) = pyxdf("all", &file) else { return };
+    let streams = found["streams"].as_array().unwrap();
+    let timed: Vec<_> = streams.iter().filter(|one| one["format"] != "string").collect();
+    assert_eq!(timed.len(), 4);
+    timed
+        .iter()
+        .for_each(|one| assert_eq!(one["offsets"], json!([[1.0, -1.0]]), "{one}"));
+}
+
+#[test]
 fn sessions_follow_each_other_in_one_file_as_streams_of_their_own() {
     let folder = Scratch::new();
     let file = folder.file("a.xdf");
@@ -427,5 +455,4 @@ fn every_payload_that_a_note_can_be_is_a_payload() {
     let text = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
     assert!(text.contains("\"kind\":\"GAP\"") && !text.contains("\"hex\":"));
     assert!(Found::in_file(&file).payloads::<Gap>().len() > 10);
-    drop(Gap::default().to_bytes());
 }

@@ -15,6 +15,9 @@ use libframe_xdf::{Note, records};
 use crate::column::{Column, Whose, device_times};
 use crate::file::File;
 
+/// Of more streams than this none keeps memory from one write to the next.
+const MANY: usize = 64;
+
 /// One session in a file.
 #[derive(Debug)]
 pub(crate) struct Chapter {
@@ -149,7 +152,12 @@ impl Chapter {
         let column = Column::begin(&stream, whose, &note, file);
         let missing = (column.is_none() && number != 0).then(|| stream.name.clone());
         self.note(record, column.as_ref().map(|column| column.xdf));
-        let entry = Entry { stream, column, device: None, left_out: None };
+        let mut entry = Entry { stream, column, device: None, left_out: None };
+        if let (Some(column), Some((monotonic, offset))) =
+            (&mut entry.column, self.clock_of(number))
+        {
+            column.measured(monotonic, offset, file);
+        }
         self.entries.insert(number, entry);
         missing
     }
@@ -157,6 +165,10 @@ impl Chapter {
     /// Takes samples of a stream that is described.
     pub(crate) fn samples(&mut self, record: &Record<'_>, fixed: bool, file: &mut File) {
         let header = record.header;
+        let known = self.entries.get(&header.stream);
+        let first = known.is_some_and(|entry| entry.device.is_none());
+        let clock =
+            (first && header.has_device_time()).then(|| self.clock_of(header.stream));
         let Some(entry) = self.entries.get_mut(&header.stream) else { return };
         let Ok(samples) = Samples::parse(record, fixed) else { return };
         if let Some(ledger) = self.ledger.stream(header.stream) {
@@ -172,7 +184,7 @@ impl Chapter {
         if header.has_device_time() {
             let whose =
                 Whose { session: &self.session, tag: self.tag, number: header.stream };
-            entry.device(&samples, whose, file);
+            entry.device(&samples, whose, clock.flatten(), file);
         }
         self.note_runs(header.stream, header.time);
         self.write_full(header.stream, file);
@@ -206,6 +218,13 @@ impl Chapter {
         for column in entry.columns() {
             column.measured(reading.monotonic, offset, file);
         }
+    }
+
+    /// What was told last of a stream's clock, if it is another than the session's.
+    fn clock_of(&self, stream: u16) -> Option<(i64, i64)> {
+        let (_, payload) = self.announced.get(&(stream, Kind::CLOCK))?;
+        let reading = ClockReading::from_bytes(payload).ok()?;
+        Some((reading.monotonic, reading.offset?))
     }
 
     fn gap(&mut self, record: &Record<'_>) {
@@ -258,6 +277,9 @@ impl Chapter {
         let entries = self.entries.values_mut().flat_map(Entry::columns);
         for column in entries.chain(&mut self.markers).chain([&mut self.notes]) {
             column.flush(began, file);
+        }
+        if self.entries.len() > MANY {
+            self.entries.values_mut().flat_map(Entry::columns).for_each(Column::release);
         }
     }
 
@@ -337,12 +359,21 @@ impl Entry {
         }
     }
 
-    fn device(&mut self, samples: &Samples<'_>, whose: Whose<'_>, file: &mut File) {
+    fn device(
+        &mut self,
+        samples: &Samples<'_>,
+        whose: Whose<'_>,
+        clock: Option<(i64, i64)>,
+        file: &mut File,
+    ) {
         if self.device.is_none() {
             let of = self.column.as_ref().map_or(0, |column| column.xdf).to_string();
             let about = device_times(&self.stream);
             let note = [("device_time_of", of.as_str())];
             self.device = Column::begin(&about, whose, &note, file);
+            if let (Some(column), Some((monotonic, offset))) = (&mut self.device, clock) {
+                column.measured(monotonic, offset, file);
+            }
         }
         let Some(column) = &mut self.device else { return };
         for sample in samples.iter() {

@@ -1,6 +1,6 @@
 //! A stream of the file: samples that become a chunk, and what its footer will say.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use libframe::batch::Sample;
 use libframe::payload::Session;
@@ -188,6 +188,11 @@ impl Column {
         }
     }
 
+    /// Gives back memory between two writes.
+    pub(crate) fn release(&mut self) {
+        self.gathered.release();
+    }
+
     /// Says what came of it.
     pub(crate) fn finish(mut self, began: i64, file: &mut File) {
         self.flush(began, file);
@@ -197,7 +202,12 @@ impl Column {
 
 /// The device's own times as a stream beside the samples.
 pub(crate) fn device_times(of: &Stream) -> Stream {
-    let rate = of.device_clock.map(|clock| clock.rate.to_string()).unwrap_or_default();
+    let ticks = of.device_clock.map(|clock| clock.rate.to_string()).unwrap_or_default();
+    let mut meta = BTreeMap::from([("about".to_owned(), of.name.clone())]);
+    meta.insert("ticks_per_second".into(), ticks);
+    if let Some(host) = of.meta.get(keys::HOSTNAME) {
+        meta.insert(keys::HOSTNAME.into(), host.clone());
+    }
     Stream {
         name: format!("{}.device_time", of.name),
         media: Media::Samples,
@@ -208,8 +218,7 @@ pub(crate) fn device_times(of: &Stream) -> Stream {
             unit: "ticks".into(),
             ..Default::default()
         }],
-        meta: [("about".into(), of.name.clone()), ("ticks_per_second".into(), rate)]
-            .into(),
+        meta,
         ..Stream::default()
     }
 }

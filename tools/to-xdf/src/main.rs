@@ -175,6 +175,8 @@ impl Sink for ToXdf {
         }
         match record.header.kind {
             Kind::SESSION => self.undescribed.session(record.header.session),
+            // The runtime has said why it is not known; its samples are not either.
+            Kind::STREAM if catalog.of(&record).is_none() => return Ok(()),
             Kind::STREAM => self.describe(&record)?,
             Kind::DATA | Kind::BATCH if catalog.of(&record).is_none() => {
                 self.undescribed.take(&record);
