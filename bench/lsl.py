@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
@@ -42,8 +41,12 @@ def receive(name, quiet):
     found = pylsl.resolve_byprop("name", name, timeout=30)
     inlet = pylsl.StreamInlet(found[0], max_buflen=360)
     inlet.open_stream(timeout=10)
+    # Its complaint that the sender has gone is no news.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     print("ready", flush=True)
     stamps, late, began, ended = [], [], 0.0, time.monotonic()
+    # What waited in the pipe until all consumers were there is late by that.
+    calm = ended + 2
     room = numpy.zeros((4096, found[0].channel_count()), numpy.float32)
     while time.monotonic() - ended < (8 if not stamps else quiet):
         # One at a time waits in liblsl for the next; a chunk takes what there is.
@@ -58,7 +61,8 @@ def receive(name, quiet):
             now = pylsl.local_clock()
             began, ended = began or time.monotonic(), time.monotonic()
             stamps += times
-            late.append(now - times[0])
+            if ended > calm:
+                late.append(now - times[0])
     seconds = ended - began
     print(json.dumps({"stamps": stamps, "late": late, "seconds": seconds}), flush=True)
     os._exit(0)
@@ -115,24 +119,33 @@ def tell(who, told, samples, cpu):
     return p99
 
 
+def cpu_of(pid):
+    """CPU time of a process until now, in seconds, as clock_getcpuclockid(3) makes its clock."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
 def to_lsl_live(tools, folder, channels, rate, seconds, receivers):
-    """Runs sim-src into to-lsl, and keeps what to-lsl read."""
+    """Runs sim-src into to-lsl; keeps what to-lsl read, and tells its CPU time a sample."""
     kept = os.path.join(folder, "live.frames")
     source = [f"{tools}/sim-src", f"sine:channels={channels},rate={rate}",
               "-n", str(int(rate * seconds))]
     sink = [f"{tools}/to-lsl", "--wait-consumers", str(receivers), "--no-markers"]
-    # Behind `tee` as users do it; it waits with the consumers, so the stamps are of then.
-    with open(os.path.join(folder, "cpu"), "w+") as cpu:
-        first = subprocess.Popen(source, stdout=subprocess.PIPE)
-        middle = subprocess.Popen(["tee", kept], stdin=first.stdout, stdout=subprocess.PIPE)
-        last = subprocess.Popen(sink, stdin=middle.stdout)
-        first.stdout.close(), middle.stdout.close()
-        told = heard([python("receive", "sine", 2) for _ in range(receivers)])
-        usage = os.wait4(last.pid, 0)
-        first.wait(), middle.wait()
-        assert usage[1] == 0, usage
-        del cpu
-    return told, kept, usage[2].ru_utime + usage[2].ru_stime
+    first = subprocess.Popen(source, stdout=subprocess.PIPE)
+    middle = subprocess.Popen(["tee", kept], stdin=first.stdout, stdout=subprocess.PIPE)
+    last = subprocess.Popen(sink, stdin=middle.stdout)
+    first.stdout.close(), middle.stdout.close()
+    readers = [python("receive", "sine", 2) for _ in range(receivers)]
+    for reader in readers:
+        assert reader.stdout.readline() == "ready\n"
+    # Neither what came while it waited, nor its end.
+    time.sleep(1)
+    cpu, begun = cpu_of(last.pid), time.monotonic()
+    time.sleep(max(0.5, seconds - 4))
+    cpu, took = cpu_of(last.pid) - cpu, time.monotonic() - begun
+    told = [json.loads(reader.stdout.readline()) for reader in readers]
+    codes = [stage.wait() for stage in (first, middle, last)]
+    assert codes == [0, 0, 0], codes
+    return told, kept, 1e6 * cpu / (took * rate)
 
 
 def captured(path):
@@ -154,10 +167,7 @@ def captured(path):
 def live(tools, lsl, folder, seconds, consumers):
     samples = int(200 * seconds)
     print(f"161 x float32 at 200 Hz for {seconds} s to {consumers} consumers")
-    told, kept, cpu = to_lsl_live(tools, folder, 161, 200, seconds, consumers)
-    # What starting and loading takes is no matter of samples; it is measured apart.
-    idle = children_cpu([f"{tools}/to-lsl", "--no-markers"])
-    ours = 1e6 * (cpu - idle) / samples
+    told, kept, ours = to_lsl_live(tools, folder, 161, 200, seconds, consumers)
     p99 = tell("to-lsl", told, samples, ours)
     times = captured(kept)
     off = max(abs(a - b) for one in told for a, b in zip(one["stamps"], times))
@@ -173,18 +183,11 @@ def live(tools, lsl, folder, seconds, consumers):
     print(f"  p99 {p99 - floor:+.3f} ms over the floor, CPU {ours / theirs:.2f} x C")
 
 
-def children_cpu(command):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, stdin=subprocess.DEVNULL, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def wide(tools, folder, seconds):
     print(f"512 x float32 at 2 kHz for {seconds} s to one consumer")
     samples = int(2000 * seconds)
     told, _, cpu = to_lsl_live(tools, folder, 512, 2000, seconds, 1)
-    tell("to-lsl", told, samples, 1e6 * cpu / samples)
+    tell("to-lsl", told, samples, cpu)
 
 
 def fast(tools, lsl, folder, samples):
@@ -194,7 +197,7 @@ def fast(tools, lsl, folder, samples):
             f"| '{tools}/batch-frames' -n 100 > '{path}'")
     subprocess.run(["bash", "-o", "pipefail", "-c", line], check=True)
 
-    def rate(start, name):
+    def rate(start, name, samples=samples):
         outlet = start()
         told = heard([python("receive", name, 1)])[0]
         outlet.wait()
@@ -207,7 +210,7 @@ def fast(tools, lsl, folder, samples):
                    "--lsl-name", "sine=to-lsl"]
         ours = rate(lambda: subprocess.Popen(command, stdin=file), "to-lsl")
     few = samples // 4
-    single = rate(lambda: python("push", "sample", "push_sample", 161, few, 0), "push_sample")
+    single = rate(lambda: python("push", "sample", "push_sample", 161, few, 0), "push_sample", few)
     chunk = rate(lambda: python("push", "chunk", "push_chunk", 161, samples, 0), "push_chunk")
     in_c = [lsl, "burst", "C", "161", str(samples), "100"]
     rate(lambda: subprocess.Popen(in_c, stdout=subprocess.DEVNULL), "C")

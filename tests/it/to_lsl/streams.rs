@@ -344,7 +344,8 @@ fn the_example_in_python_receives() {
     let line = "sim-src glove:rate=200 -n 1000 | calibrate-frames --map left --unit kPa \
                 | to-lsl -v --wait-consumers 1";
     let sender = started(&lab, line, 2, "JQGlove");
-    let example = lab.python("examples/lsl/receive.py", &["JQGlove", "8"]).output().unwrap();
+    let example =
+        lab.python("examples/lsl/receive.py", &["JQGlove", "8"]).output().unwrap();
     sender.wait().expect(&[0, 0, 0]);
     let text = String::from_utf8_lossy(&example.stdout);
     assert!(text.starts_with("JQGlove (Pressure) from "), "{text}");

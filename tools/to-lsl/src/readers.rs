@@ -18,7 +18,7 @@ use crate::track::Track;
 /// How often consumers are looked at while nothing presses.
 const LOOK: i64 = SECOND / 2;
 /// And while somebody is waited for.
-const SOON: Duration = Duration::from_millis(1);
+const SOON: Duration = Duration::from_micros(300);
 /// liblsl begins to send to a consumer just after it has answered it.
 const AFTER_ANSWER: Duration = Duration::from_millis(20);
 /// How long those that are there may take to open other streams.
@@ -281,7 +281,7 @@ impl Readers {
     pub(crate) fn await_return(&mut self, outlet: &mut Outlet, n: usize) {
         let until = self.clock.now() + RETURN;
         while n > 0 && self.clock.now() < until && !self.are_there(outlet, n) {
-            sleep(10 * SOON);
+            sleep(30 * SOON);
         }
     }
 }

@@ -17,7 +17,7 @@ const KEPT_SECONDS: f64 = 360.0;
 /// Samples a second that liblsl assumes of streams without a rate.
 const ASSUMED_RATE: f64 = 100.0;
 /// Samples that wait for a consumer of a stream that comes in haste.
-const FEW_BYTES: u64 = 256 << 10;
+const FEW_BYTES: u64 = 1 << 20;
 
 /// A stream on its way to its outlet.
 #[derive(Debug)]
