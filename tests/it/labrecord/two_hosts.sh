@@ -11,7 +11,7 @@ ip link set lo up
 ip link add here type veth peer name there
 unshare --net sleep 300 > /dev/null 2>&1 &
 other=$!
-trap 'kill "$other" $(jobs -p) 2> /dev/null || true' EXIT
+trap 'kill -9 "$other" $(jobs -p) 2> /dev/null || true' EXIT
 net=/proc/$other/ns/net
 until [ "$(readlink "$net")" != "$(readlink /proc/$$/ns/net)" ]; do sleep 0.05; done
 ip link set there netns "$net"
@@ -20,7 +20,7 @@ ip link set here up
 ip route add default dev here
 nsenter --net="$net" bash -c 'ip link set lo up; ip addr add 10.77.0.2/24 dev there
     ip link set there up; ip route add default dev there'
-# What is read there ends when this shell does, and so do the outlets.
+# The outlets end when what they read does, or with this shell.
 nsenter --net="$net" unshare --uts --time --monotonic "$ahead" --fork --kill-child \
-    bash -c 'hostname other; exec bash -c "$1"' _ "$outlets" < <(exec tail -f /dev/null --pid=$$) > /dev/null &
+    bash -c 'hostname other; exec bash -c "$1"' _ "$outlets" < <(exec sleep 120 2> /dev/null) > /dev/null &
 "$@"
