@@ -52,8 +52,9 @@ impl Rig {
     pub(super) fn files(&self) -> Vec<String> {
         let (mut files, mut folders) = (Vec::new(), vec![self.folder.0.clone()]);
         while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
+            // A journal's folder may vanish while we look.
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
                 if path.is_dir() {
                     folders.push(path);
                 } else {
