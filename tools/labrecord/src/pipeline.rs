@@ -56,12 +56,12 @@ impl Pipeline {
         line
     }
 
-    /// A recorder. When it ends before its input does, that is said at once, and the rest of
-    /// the input goes nowhere, so that the others can go on.
+    /// A recorder. How it ended is said at once, to us; to fan-out it is one that had all it
+    /// wanted, so that the others can go on.
     fn branch(&self, form: Form, path: &Path) -> String {
         let recorder = self.begin(form.tool(), "");
         let (name, file) = (form.name(), quoted(&path.to_string_lossy()));
-        format!("{name}={recorder} {file}; echo '{ENDED}{name}' $? >&2; cat > /dev/null")
+        format!("{name}={recorder} {file}; echo '{ENDED}{name}' $? >&2")
     }
 
     fn begin(&self, tool: &str, before: &str) -> String {
@@ -129,7 +129,7 @@ mod tests {
         let line = pipeline.fan_out(&Names { run: None, files });
         let words = line.strip_prefix("exec fan-out -q ").unwrap();
         let xdf = "'--must=xdf=to-xdf -q /d/x.xdf; echo '\\''labrecord-branch-ended xdf\
-                   '\\'' $? >&2; cat > /dev/null'";
+                   '\\'' $? >&2'";
         assert!(words.starts_with(xdf), "{words}");
         assert!(words.contains("h5=to-h5 -q --compress none "), "{words}");
         assert!(words.ends_with(" '--may=to-text > x'"), "{words}");
