@@ -131,7 +131,7 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     port_file: Option<PathBuf>,
 
-    /// Give a tool options, like 'to-h5 --compress none'; may be repeated
+    /// Give options to one of the tools that it starts; may be repeated
     #[arg(long = "with", value_name = "TOOL OPTIONS",
           value_parser = pipeline::parse_options)]
     options: Vec<(String, String)>,
