@@ -23,8 +23,9 @@ pub struct Timeline {
 struct Clocks {
     /// Wall clock minus the session's monotonic clock, ns.
     wall: Option<i64>,
-    /// The clock of a stream minus the session's, where they differ.
-    streams: Vec<(u16, i64)>,
+    /// The clock of a stream minus the session's, where they differ; `None` until it was
+    /// measured.
+    streams: Vec<(u16, Option<i64>)>,
 }
 
 /// How far the clock of the record's stream is from the session's, if the record is a CLOCK
@@ -66,10 +67,11 @@ impl Timeline {
     /// Learns from a CLOCK of a stream, or of the session (0).
     pub fn learn_clock(&mut self, tag: u32, stream: u16, reading: &ClockReading) {
         let clocks = self.clocks(tag);
-        if let (Some(offset), 1..) = (reading.offset, stream) {
+        let is_other = reading.offset.is_some() || !reading.remote.is_empty();
+        if stream > 0 && is_other {
             match clocks.streams.binary_search_by_key(&stream, |(number, _)| *number) {
-                Ok(at) => clocks.streams[at].1 = offset,
-                Err(at) => clocks.streams.insert(at, (stream, offset)),
+                Ok(at) => clocks.streams[at].1 = reading.offset.or(clocks.streams[at].1),
+                Err(at) => clocks.streams.insert(at, (stream, reading.offset)),
             }
         }
         if let Some(realtime) = reading.realtime.filter(|_| reading.remote.is_empty()) {
@@ -90,7 +92,21 @@ impl Timeline {
             return 0;
         };
         let place = clocks.streams.binary_search_by_key(&stream, |(number, _)| *number);
-        place.map_or(0, |at| clocks.streams[at].1)
+        place.map_or(0, |at| clocks.streams[at].1.unwrap_or(0))
+    }
+
+    /// A capture time of a stream on the session's clock, unless the stream has a clock of
+    /// its own and nobody knows yet how far that is off.
+    #[inline]
+    pub fn known_time(&self, tag: u32, stream: u16, time: i64) -> Option<i64> {
+        let Some(clocks) = self.known(tag).filter(|known| !known.streams.is_empty())
+        else {
+            return Some(time);
+        };
+        match clocks.streams.binary_search_by_key(&stream, |(number, _)| *number) {
+            Ok(at) => Some(time.saturating_sub(clocks.streams[at].1?)),
+            Err(_) => Some(time),
+        }
     }
 
     /// A capture time of a stream on the session's clock.
@@ -152,6 +168,21 @@ mod tests {
         timeline.learn_clock(7, 2, &offset(-3));
         assert_eq!(timeline.time(7, 2, 190), 193);
         assert_eq!(timeline.realtime(8, 2, 190), None);
+    }
+
+    #[test]
+    fn a_clock_that_was_not_measured_yet_tells_no_time() {
+        let mut timeline = Timeline::default();
+        let other = ClockReading { remote: "rig".into(), ..ClockReading::default() };
+        timeline.learn_clock(7, 2, &other);
+        assert_eq!(timeline.known_time(7, 2, 190), None);
+        assert_eq!(
+            (timeline.known_time(7, 1, 190), timeline.time(7, 2, 190)),
+            (Some(190), 190)
+        );
+        timeline.learn_clock(7, 2, &ClockReading { offset: Some(40), ..other.clone() });
+        timeline.learn_clock(7, 2, &other);
+        assert_eq!(timeline.known_time(7, 2, 190), Some(150));
     }
 
     #[test]

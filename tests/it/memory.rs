@@ -12,12 +12,17 @@ const LIMIT: u64 = 32 * MIB;
 /// What a report may take: it is made when all is over, of what is known of all streams.
 const REPORT_LIMIT: u64 = 96 * MIB;
 
+/// What a reader of recordings of every format may take: HDF5's library and those that it
+/// needs are loaded with it.
+const FORMATS_LIMIT: u64 = LIMIT + 8 * MIB;
+
 /// What a stage that queues may take: its queue, and records on both sides of it.
 const QUEUE_LIMIT: u64 = LIMIT + 4 * MIB + 2 * 24 * MIB;
 
 fn limit(tool: &str) -> u64 {
     match tool {
         tool if tool.starts_with("jitter-report") => REPORT_LIMIT,
+        tool if tool.starts_with("inspect-frames") => FORMATS_LIMIT,
         tool if tool.contains("--queue ") => QUEUE_LIMIT,
         _ => LIMIT,
     }
@@ -48,6 +53,7 @@ const READERS: &[&str] = &[
     "to-osc udp://127.0.0.1:9 --queue 4MiB --blobs --events --gaps",
     "to-text --bytes 100000000",
     "to-metrics 0",
+    "to-xdf --queue 4MiB {new}/a.xdf",
     "to-zmq tcp://127.0.0.1:*",
 ];
 

@@ -364,7 +364,7 @@ fn what_is_no_recording_is_named() {
     let missing = folder.path("missing.h5");
     let directory = folder.path("");
     for (path, why) in [
-        (&text, "neither HDF5 nor records"),
+        (&text, "neither HDF5 nor XDF nor records"),
         (&empty, "empty"),
         (&false_h5, "HDF5"),
         (&missing, "No such file"),

@@ -75,6 +75,22 @@ impl Lab {
     }
 }
 
+/// The environment of a stage of a pipeline that is in no laboratory, so that what holds for
+/// all tools can be tried with those that speak LSL: it meets nobody.
+pub fn no_lab(tool: &str) -> Vec<(&'static str, PathBuf)> {
+    match (tool, library()) {
+        ("to-lsl" | "lsl-src", Some(library)) => {
+            vec![("LSLAPICFG", root().join("tests/lsl_api.cfg")), ("PYLSL_LIB", library)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether there is a liblsl for tools that need one.
+pub fn has_lsl() -> bool {
+    library().is_some()
+}
+
 /// The liblsl that pylsl brought.
 fn library() -> Option<PathBuf> {
     let lib = fs::read_dir(root().join(".venv/lib")).ok()?;

@@ -19,7 +19,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 pub use crate::binaries::{binary, root, tools};
-pub use crate::lab::Lab;
+pub use crate::lab::{Lab, has_lsl, no_lab};
 pub use crate::run::{Event, Run, count_kind, count_samples, decode};
 pub use crate::scratch::Scratch;
 pub use crate::started::Started;
@@ -137,6 +137,7 @@ impl Pipe {
         let (name, args) = words.split_first().expect("an empty stage");
         Command::new(binary(name))
             .args(args)
+            .envs(no_lab(name))
             .envs(self.env.iter().map(|(key, value)| (key, value)))
             .stdin(stdin)
             .stdout(stdout)

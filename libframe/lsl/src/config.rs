@@ -11,8 +11,12 @@ const QUIET: &str = "\n[log]\nlevel = -2\n";
 /// What liblsl is to use as its configuration: the file that it would find, made quiet.
 /// `None` if that says itself how much it wants to read.
 pub(crate) fn quiet() -> Option<String> {
-    let found = places().into_iter().find_map(|path| fs::read_to_string(path).ok());
-    add_quiet(&found.unwrap_or_default())
+    add_quiet(&text().unwrap_or_default())
+}
+
+/// The file that liblsl would find.
+pub(crate) fn text() -> Option<String> {
+    places().into_iter().find_map(|path| fs::read_to_string(path).ok())
 }
 
 fn add_quiet(config: &str) -> Option<String> {

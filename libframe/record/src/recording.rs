@@ -14,6 +14,7 @@ use crate::read::columns::Columns;
 use crate::read::frames;
 use crate::read::h5::H5;
 use crate::read::records::Records;
+use crate::xdf::{self, Xdf};
 
 /// The first bytes of an HDF5 file.
 const HDF5_SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
@@ -23,6 +24,17 @@ pub fn is_hdf5(path: &Path) -> bool {
     let mut first = [0; HDF5_SIGNATURE.len()];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut first));
     read.is_ok() && first == HDF5_SIGNATURE
+}
+
+/// Whether this is a file in another format than the pipe's.
+pub(crate) fn is_other(path: &Path) -> bool {
+    is_hdf5(path) || is_xdf(path)
+}
+
+fn is_xdf(path: &Path) -> bool {
+    let mut first = [0; xdf::SIGNATURE.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut first));
+    read.is_ok() && first == xdf::SIGNATURE
 }
 
 /// A recording that can be read, whether it is finished, growing, or broke off.
@@ -38,6 +50,8 @@ pub(crate) enum Form {
     Frames,
     /// HDF5 in the layout of `man/framepipe-h5.5`.
     H5(H5),
+    /// XDF, by LabRecorder or by us.
+    Xdf(Xdf),
 }
 
 /// How a recording ended.
@@ -119,6 +133,7 @@ impl Recording {
         match &self.form {
             Form::Frames => State::Complete,
             Form::H5(h5) => h5.state(),
+            Form::Xdf(xdf) => xdf.state(),
         }
     }
 
@@ -134,19 +149,25 @@ impl Recording {
         }
     }
 
-    /// The sessions, in order. Reads a recording made of records to its end.
+    /// The sessions, in order. Reads a recording that is no HDF5 to its end.
     pub fn sessions(&self) -> Result<Vec<SessionInfo>> {
         self.told(match &self.form {
             Form::Frames => frames::survey(&self.path).map(|survey| survey.sessions),
             Form::H5(h5) => Ok(h5.sessions()),
+            Form::Xdf(xdf) => {
+                frames::survey_of(&mut xdf.play()?).map(|survey| survey.sessions)
+            }
         })
     }
 
-    /// The streams of all sessions. Reads a recording made of records to its end.
+    /// The streams of all sessions. Reads a recording that is no HDF5 to its end.
     pub fn streams(&self) -> Result<Vec<StreamInfo>> {
         self.told(match &self.form {
             Form::Frames => frames::survey(&self.path).map(|survey| survey.streams),
             Form::H5(h5) => Ok(h5.streams()),
+            Form::Xdf(xdf) => {
+                frames::survey_of(&mut xdf.play()?).map(|survey| survey.streams)
+            }
         })
     }
 
@@ -155,6 +176,7 @@ impl Recording {
         self.told(match &self.form {
             Form::Frames => Columns::of_frames(&self.path, stream),
             Form::H5(h5) => h5.columns(stream),
+            Form::Xdf(xdf) => Columns::of_xdf(xdf, stream),
         })
     }
 
@@ -163,14 +185,25 @@ impl Recording {
         self.told(match &self.form {
             Form::Frames => Records::of_frames(&self.path),
             Form::H5(h5) => Records::of_h5(h5, true),
+            Form::Xdf(xdf) => Records::of_xdf(xdf),
         })
     }
 
-    /// All records but DATA and BATCH. Reads the whole of a recording made of records.
+    /// All records, as they are stored: for who does not ask in which order streams come, and
+    /// takes many samples at once as well.
+    pub fn stored(&self) -> Result<Records> {
+        match &self.form {
+            Form::Xdf(xdf) => self.told(Records::of_stored_xdf(xdf)),
+            Form::Frames | Form::H5(_) => self.records(),
+        }
+    }
+
+    /// All records but DATA and BATCH. Reads the whole of a recording that is no HDF5.
     pub fn others(&self) -> Result<Records> {
         self.told(match &self.form {
             Form::Frames => Records::of_frames(&self.path).map(Records::without_samples),
             Form::H5(h5) => Records::of_h5(h5, false),
+            Form::Xdf(xdf) => Records::of_stored_xdf(xdf).map(Records::without_samples),
         })
     }
 
@@ -199,10 +232,13 @@ impl Form {
         if signature == HDF5_SIGNATURE {
             return H5::open(path).map(Form::H5);
         }
+        if signature.starts_with(&xdf::SIGNATURE) {
+            return Xdf::open(path).map(Form::Xdf);
+        }
         file.seek(SeekFrom::Start(0))?;
         match frames::has_records(file)? {
             true => Ok(Form::Frames),
-            false => bail!("no recording: neither HDF5 nor records of a pipe"),
+            false => bail!("no recording: neither HDF5 nor XDF nor records of a pipe"),
         }
     }
 }

@@ -34,6 +34,8 @@ pub(super) enum Role {
     Device,
     /// What works on files alone.
     Command,
+    /// What starts other tools, and minds them.
+    Conductor,
 }
 
 impl Role {
@@ -68,6 +70,7 @@ impl Role {
             Role::TextSink => "text",
             Role::Device => "device",
             Role::Command => "command",
+            Role::Conductor => "conductor",
         }
     }
 }
@@ -208,6 +211,7 @@ fn command<A: Parser>(role: Role) -> Command {
         }
         Role::Queue | Role::Sender => &[],
         Role::Device => &["idle", "max_loss", "meta", "max_record", "queue", "overflow"],
+        Role::Conductor => &["max_record", "queue", "overflow"],
         Role::Command => &[
             "count",
             "duration",

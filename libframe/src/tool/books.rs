@@ -19,6 +19,7 @@ use crate::clock::{Clock, SECOND};
 use crate::decoder::{Cause, Damage, Item};
 use crate::ledger::{MAX_STREAMS, SessionLedger, StreamLedger};
 use crate::payload::{ClockReading, End, Event, Gap, Payload as _, Reason, Session};
+use crate::timeline::Timeline;
 use crate::wire::{FLAG_MUST_KNOW, Header, Kind, Record};
 
 /// Everything about the input but its bytes, so that a record may borrow those.
@@ -45,6 +46,8 @@ pub(super) struct Books {
     /// The last session that was seen to be captured under this boot, so that capture times
     /// are of this clock.
     local: Option<u32>,
+    /// How far the clocks of streams are from it that come from other hosts.
+    clocks: Timeline,
     stats: StatsMaker,
     next_stats: i64,
     /// The records were stored before, so their times have nothing to do with now.
@@ -102,6 +105,7 @@ impl Books {
             arrival: now,
             delays: Delays::default(),
             local: None,
+            clocks: Timeline::default(),
             stats: StatsMaker::new(now),
             next_stats: now + SECOND,
             recorded: false,
@@ -249,11 +253,14 @@ impl Books {
             return self.malformed(record, to);
         };
         self.enter(header.session, to)?;
-        self.latest = header.time;
-        if header.time >= self.begun && self.local == Some(header.session) {
-            // Simulated times may lie ahead; those say nothing about delay.
-            if let Ok(age) = u64::try_from(self.arrival - header.time) {
-                self.delays.age.add(age);
+        let time = self.clocks.known_time(header.session, header.stream, header.time);
+        if let Some(time) = time {
+            self.latest = time;
+            if time >= self.begun && self.local == Some(header.session) {
+                // Simulated times may lie ahead; those say nothing about delay.
+                if let Ok(age) = u64::try_from(self.arrival - time) {
+                    self.delays.age.add(age);
+                }
             }
         }
         let (damages, holes) = (self.damages, self.holes);
@@ -311,6 +318,9 @@ impl Books {
             );
         }
         self.enter(header.session, to)?;
+        if header.kind == Kind::CLOCK && header.stream != 0 {
+            self.clocks.learn(&record);
+        }
         if header.kind == Kind::STREAM
             && let Err(err) = self.catalog.learn(&record)
         {

@@ -10,7 +10,7 @@ use super::signal::{Stop, Wake};
 use super::status::Counters;
 use super::voice::Voice;
 use crate::clock::Clock;
-use crate::payload::{Event, Gap, Payload, Reason, Value};
+use crate::payload::{ClockReading, Event, Gap, Payload, Reason, Value};
 use crate::schema::Stream;
 use crate::wire::{FLAG_DEVICE_TIME, Header, Kind, Record};
 
@@ -212,6 +212,14 @@ impl Feed {
     pub fn event_from(&mut self, number: u16, time: i64, event: &Event) -> Result<()> {
         let next = self.with(number, |stream| stream.next);
         self.put(number, next, time, event)
+    }
+
+    /// Says what the clock of a stream showed, if that is not this host's; without an offset,
+    /// that it is another one.
+    pub fn clock_of(&mut self, number: u16, reading: &ClockReading) -> Result<()> {
+        let next = self.with(number, |stream| stream.next);
+        let time = reading.monotonic.saturating_add(reading.offset.unwrap_or(0));
+        self.put(number, next, time, reading)
     }
 
     /// The number of a stream's next sample.

@@ -11,15 +11,15 @@ use super::args::Common;
 use super::books::Books;
 use super::consumer::Consumer;
 use super::origin::{Origin, Ready};
+use super::reader::Reader;
 use super::signal::Stop;
 use super::status::Counters;
 use crate::clock::Clock;
-use crate::io::RecordReader;
 use crate::wire::MAX_PAYLOAD;
 
 /// A tool's input.
 pub(super) struct Input {
-    reader: RecordReader<Origin>,
+    reader: Reader,
     books: Books,
     clock: Clock,
     stop: Stop,
@@ -53,7 +53,7 @@ impl Input {
             books.complain(what);
         }
         Input {
-            reader: RecordReader::new(origin, limit),
+            reader: Reader::new(origin, limit),
             books,
             clock: clock.clone(),
             stop,
@@ -70,7 +70,7 @@ impl Input {
         account: &mut Account,
     ) -> Result<()> {
         let result = self.read_all(consumer);
-        let remarks = self.reader.get_mut().remarks();
+        let remarks = self.reader.origin_mut().remarks();
         *account = self.books.into_account();
         account.add_remarks(remarks);
         result
@@ -101,7 +101,7 @@ impl Input {
                     last = self.books.look_at_clock();
                     // What is sent on of these is sent now, not when the last ones came.
                     consumer.has_read(last);
-                    let arrival = self.reader.get_ref().arrival();
+                    let arrival = self.reader.origin().arrival();
                     arrival.into_iter().for_each(|time| self.books.arrived(time));
                 }
                 Fill::End => {
@@ -110,7 +110,7 @@ impl Input {
                 }
             }
         }
-        let bytes = self.reader.decoder().offset();
+        let bytes = self.reader.offset();
         if bytes > 0 && self.books.is_empty() && !self.books.is_done() {
             return Err(self.no_records(bytes));
         }
@@ -121,11 +121,11 @@ impl Input {
     #[inline]
     fn take_all(&mut self, consumer: &mut impl Consumer) -> Result<()> {
         while !self.books.is_done() {
-            let Some(item) = self.reader.pull() else { break };
+            let Some(item) = self.reader.pull()? else { break };
             self.books.take(item, consumer)?;
         }
         // A whole longest record without any header: this input was never one of ours.
-        match self.reader.decoder().searching() {
+        match self.reader.searching() {
             Some(damage)
                 if self.books.is_empty() && damage.bytes > MAX_PAYLOAD as u64 =>
             {
@@ -137,10 +137,11 @@ impl Input {
 
     #[cold]
     fn no_records(&self, bytes: u64) -> anyhow::Error {
-        let name = self.reader.get_ref().name();
+        let name = self.reader.origin().name();
         anyhow!(
             "{name}: no record in {bytes} bytes: this is not the output of a framepipe \
-             tool, nor a .frames file"
+             tool, nor a .frames file; `replay FILE | …` gives the records of recordings \
+             in other formats"
         )
     }
 
@@ -166,13 +167,13 @@ impl Input {
             Err(err) if err.kind() == ErrorKind::WouldBlock => return Ok(Fill::Time),
             more => more,
         };
-        let more = more.with_context(|| self.reader.get_ref().name().to_owned())?;
+        let more = more.with_context(|| self.reader.origin().name().to_owned())?;
         Ok(if more { Fill::Bytes } else { Fill::End })
     }
 
     fn wait(&mut self, deadline: i64, watch: Option<BorrowedFd<'_>>) -> Result<Ready> {
-        let origin = self.reader.get_mut();
+        let origin = self.reader.origin_mut();
         let ready = origin.wait(deadline, watch, &self.stop, &self.clock);
-        ready.with_context(|| self.reader.get_ref().name().to_owned())
+        ready.with_context(|| self.reader.origin().name().to_owned())
     }
 }

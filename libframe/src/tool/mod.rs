@@ -18,7 +18,8 @@
 //!
 //! A `splitter` is a filter with outputs of its own. A `merge` reads several inputs at once
 //! and is a filter in all else; an input that breaks off, or is none, does not stop the
-//! others. A `command`, which works on files alone, has what of this is not about records.
+//! others. A `command`, which works on files alone, has what of this is not about records; a
+//! `conductor` starts other tools, and stops at a signal as a source does.
 //!
 //! `exit` turns results into exit codes, `signal` knows what signals mean, `input`
 //! reads and `books` keeps the account of what came, `output` of what went, `feed`
@@ -33,6 +34,7 @@ mod backlog;
 mod books;
 mod chunk;
 mod command;
+mod conductor;
 mod confluence;
 mod consumer;
 mod cues;
@@ -40,6 +42,7 @@ mod device;
 mod exit;
 mod feed;
 mod fifo;
+mod file_name;
 mod filter;
 mod gauge;
 mod inlet;
@@ -57,7 +60,9 @@ mod plan;
 mod planned;
 mod queue;
 mod rate;
+mod reader;
 mod reservoir;
+mod rotation;
 mod sessions;
 mod signal;
 mod sink;
@@ -77,23 +82,26 @@ pub use self::args::{parse_duration, parse_share, parse_size};
 pub use self::backlog::{Backlog, Manner};
 pub use self::chunk::Chunk;
 pub use self::command::command;
+pub use self::conductor::{Conductor, conductor};
 pub use self::consumer::Ended;
 pub use self::cues::{Cue, Cues, Inbox};
 pub use self::device::{Device, device};
 pub use self::exit::Usage;
 pub use self::feed::{Feed, Missing, Raw};
+pub use self::file_name::FileName;
 pub use self::filter::{Filter, Queue, Room, filter};
 pub use self::gauge::Gauge;
 pub use self::inlet::Inlet;
 pub use self::lanes::{Full, Lanes, Limits, Put};
 pub use self::merge::{Merge, merge};
-pub use self::origin::{Origin, Remark, Supply};
+pub use self::origin::{Origin, Recorded, Remark, Supply};
 pub use self::output::{Output, RecordOut, TextOut, widen_pipe};
 pub use self::patterns::Patterns;
 pub use self::plan::{Branch, Disk, Flow, MARK as PLAN_MARK, Need, Plan, find_program};
 pub use self::planned::Planned;
 pub use self::queue::Overflow;
 pub use self::rate::{parse_rate, parse_rate_in};
+pub use self::rotation::{Rotate, check_space};
 pub use self::signal::{Stop, Wake};
 pub use self::sink::{Sink, sink};
 pub use self::source::{Source, source};

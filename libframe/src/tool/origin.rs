@@ -1,5 +1,5 @@
 //! Where a tool's records come from: stdin, files one after another as if by `cat`, or
-//! something that the tool opens itself.
+//! something that the tool opens itself: bytes, or records out of another format.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,6 +17,7 @@ use super::reservoir::Reservoir;
 use super::signal::{Stop, Wake, poll_until};
 use super::status::Counters;
 use crate::clock::{Clock, SECOND};
+use crate::decoder::Item;
 use crate::payload::Reason;
 
 /// Records that a tool gets from elsewhere than the stage before, in the form of the pipe.
@@ -37,6 +38,18 @@ pub trait Supply: Read {
     /// What is to be said at the end.
     fn remarks(&mut self) -> Vec<Remark> {
         Vec::new()
+    }
+}
+
+/// Records of files in another format than the pipe's. They are taken as they are: nobody
+/// puts them into bytes, and out of them again.
+pub trait Recorded {
+    /// The next record, or what could not be read; `None` after the last of a file.
+    fn read(&mut self) -> Result<Option<Item<'_>>>;
+
+    /// Goes on to the next file. False after the last.
+    fn go_on(&mut self) -> Result<bool> {
+        Ok(false)
     }
 }
 
@@ -62,8 +75,13 @@ pub struct Origin {
 enum Way {
     Stdin(File),
     Ahead(Reservoir),
-    Files { current: Option<File>, rest: VecDeque<PathBuf> },
+    Files {
+        current: Option<File>,
+        rest: VecDeque<PathBuf>,
+    },
     Supply(Box<dyn Supply>),
+    /// Empty once they are taken.
+    Recorded(Option<Box<dyn Recorded>>),
 }
 
 /// What a wait for more brought.
@@ -118,6 +136,20 @@ impl Origin {
         wake_on_time();
         let (way, name) = (Way::Supply(supply), name.into());
         Origin { way, name, complaints: Vec::new(), holes: Reason::Upstream }
+    }
+
+    /// Records of files that are not made of the pipe's bytes; `name` is for messages.
+    pub fn recorded(name: impl Into<String>, records: Box<dyn Recorded>) -> Origin {
+        let (way, name) = (Way::Recorded(Some(records)), name.into());
+        Origin { way, name, complaints: Vec::new(), holes: Reason::Upstream }
+    }
+
+    /// Takes out the records, where there are no bytes to read.
+    pub(super) fn take_recorded(&mut self) -> Option<Box<dyn Recorded>> {
+        match &mut self.way {
+            Way::Recorded(records) => records.take(),
+            _ => None,
+        }
     }
 
     /// Says why samples are missing, where that is known of whatever comes from there.
@@ -193,7 +225,7 @@ impl Origin {
     ) -> io::Result<Ready> {
         match &mut self.way {
             // Files are always ready.
-            Way::Files { .. } => Ok(Ready::Read),
+            Way::Files { .. } | Way::Recorded(_) => Ok(Ready::Read),
             Way::Stdin(file) => {
                 let fd = file.as_fd();
                 let mut fds = [fd, watch.unwrap_or(fd)]
@@ -253,6 +285,7 @@ impl Read for Origin {
             Way::Stdin(file) => return file.read(buf),
             Way::Ahead(reservoir) => return reservoir.read(buf),
             Way::Supply(supply) => return supply.read(buf),
+            Way::Recorded(_) => return Ok(0),
             Way::Files { current, rest } => (current, rest),
         };
         loop {

@@ -88,6 +88,11 @@ pub trait Sink: Sized {
         Origin::files(Self::files(args))
     }
 
+    /// Where the records of a file come from, where [`Sink::FILES_APART`].
+    fn origin_of(file: PathBuf) -> Result<Origin> {
+        Origin::files(vec![file])
+    }
+
     /// An input begins: a file where [`Sink::FILES_APART`], else stdin.
     ///
     /// A sink that knows the format of a file that holds no records reads it here, fills
@@ -224,7 +229,7 @@ fn origins<S: Sink>(args: &S::Args) -> Result<Vec<(Option<PathBuf>, Origin)>> {
         return Ok(vec![(None, S::origin(args)?)]);
     }
     let name = |file: &PathBuf| Some(file.clone()).filter(|file| file != Path::new("-"));
-    let open = |file: PathBuf| Ok((name(&file), Origin::files(vec![file])?));
+    let open = |file: PathBuf| Ok((name(&file), S::origin_of(file)?));
     files.into_iter().map(open).collect()
 }
 

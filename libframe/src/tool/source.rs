@@ -25,6 +25,7 @@ use super::voice::Voice;
 use crate::clock::{Clock, SECOND};
 use crate::crc;
 use crate::payload::{Payload as _, Session};
+use crate::timeline::Timeline;
 use crate::wire::{Header, Kind, Record};
 
 /// How often the wall clock is looked at.
@@ -131,6 +132,8 @@ struct Writer {
     tag: u32,
     /// The descriptions in force, to be announced again.
     streams: Vec<(u16, Vec<u8>)>,
+    /// How far the clocks of streams are from ours that come from other hosts.
+    clocks: Timeline,
     delays: Delays,
     stats: StatsMaker,
     begun: i64,
@@ -162,6 +165,7 @@ impl Writer {
             session,
             tag,
             streams: Vec::new(),
+            clocks: Timeline::default(),
             delays: Delays::default(),
             stats: StatsMaker::new(now).at_origin(),
             begun: now,
@@ -223,12 +227,8 @@ impl Writer {
         for (record, flip) in entries(chunk) {
             match record.header.kind {
                 Kind::STREAM => self.remember(&record),
-                kind if kind.has_samples() && record.header.time >= self.begun => {
-                    // Simulated times may lie ahead; those say nothing about delay.
-                    if let Ok(delay) = u64::try_from(now - record.header.time) {
-                        self.delays.hop.add(delay);
-                    }
-                }
+                Kind::CLOCK => self.clocks.learn(&record),
+                kind if kind.has_samples() => self.note_delay(&record.header, now),
                 _ => {}
             }
             match flip {
@@ -237,6 +237,19 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Notes how long it took from capture to here, unless the capture was on a clock that
+    /// is not known, or before this began.
+    #[inline]
+    fn note_delay(&mut self, header: &Header, now: i64) {
+        let time = self.clocks.known_time(self.tag, header.stream, header.time);
+        // Simulated times may lie ahead; those say nothing about delay.
+        if let Some(time) = time.filter(|time| *time >= self.begun)
+            && let Ok(delay) = u64::try_from(now - time)
+        {
+            self.delays.hop.add(delay);
+        }
     }
 
     fn remember(&mut self, record: &Record<'_>) {

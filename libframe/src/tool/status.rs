@@ -75,6 +75,11 @@ impl FlowCounts {
         self.bytes.add(bytes);
     }
 
+    pub(super) fn set(&self, samples: u64, bytes: u64) {
+        self.samples.set(samples);
+        self.bytes.set(bytes);
+    }
+
     pub(super) fn flow(&self) -> Flow {
         let Self { records, samples, bytes } = self;
         Flow { records: records.get(), samples: samples.get(), bytes: bytes.get() }
@@ -221,7 +226,7 @@ fn is_last(role: Role) -> bool {
     let kind =
         rustix::fs::fstat(&stdout).map(|stat| FileType::from_raw_mode(stat.st_mode));
     match role {
-        Role::Sink | Role::Recorder | Role::Sender => true,
+        Role::Sink | Role::Recorder | Role::Sender | Role::Conductor => true,
         Role::TextSink | Role::Device => {
             !stdout.is_terminal() && kind != Ok(FileType::Fifo)
         }
@@ -354,7 +359,7 @@ impl View {
     fn live_line(&self) -> String {
         let text = self.text();
         match self.role {
-            Role::Source | Role::Sink | Role::Recorder => {
+            Role::Source | Role::Sink | Role::Recorder | Role::Conductor => {
                 format!("\x1b[31m●\x1b[0m {text}")
             }
             _ => text,

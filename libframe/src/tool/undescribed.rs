@@ -118,6 +118,11 @@ impl Undescribed {
         gaps.collect()
     }
 
+    /// What was left out, by stream.
+    pub fn losses(&self) -> &[(String, Loss)] {
+        &self.losses
+    }
+
     /// Enters in the account what was left out.
     pub fn tell(&self, account: &mut Account) {
         for (name, loss) in &self.losses {

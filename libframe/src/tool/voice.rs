@@ -32,6 +32,11 @@ impl Voice {
         eprintln!("{}: {text}", self.name);
     }
 
+    /// Passes on what a tool said that this one started.
+    pub fn pass_on(&self, line: &str) {
+        eprintln!("{line}");
+    }
+
     /// Says something, if asked to say more.
     pub fn detail(&self, text: &str) {
         if self.verbose {

@@ -83,8 +83,24 @@ impl Glove {
             meta.insert("calibration".into(), calibration.clone());
         }
         let model = if map.name.is_empty() { "JQ20-XL-11".into() } else { map.name };
+        // Packets of some gloves say "body"; a map that was chosen knows better.
+        let side = if map.side.is_empty() { side } else { &map.side };
+        meta.extend(on_lsl(&model, side));
         Ok(stream(&self.name, map.sensors, Device { model, ..device }, stamp, meta))
     }
+}
+
+/// What the receivers that its users have look for on the Lab Streaming Layer.
+fn on_lsl(model: &str, side: &str) -> [(String, String); 3] {
+    let mut letters = side.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    let side: String = first.into_iter().chain(letters).collect();
+    [
+        ("name", "JQGlove".into()),
+        ("type", "Pressure".into()),
+        ("source_id", format!("{model}-{side}")),
+    ]
+    .map(|(key, text)| (format!("lsl.{key}"), text))
 }
 
 fn stream(
@@ -157,6 +173,8 @@ mod tests {
         let stream = describe(None, 2);
         assert_eq!((stream.sample_size(), stream.rate), (Some(272), None));
         assert_eq!(stream.meta["side"], "right");
+        assert_eq!(stream.meta["lsl.source_id"], "JQ20-XL-11-Right");
+        assert_eq!(describe(Some("left"), 6).meta["lsl.source_id"], "JQ20-XL-11-Left");
         assert_eq!(stream.meta["calibration"], "lab");
         assert_eq!(stream.fields[1].offset + 4 * stream.fields[1].count, 272);
     }

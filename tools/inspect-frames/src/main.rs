@@ -15,7 +15,7 @@ use clap::{Parser, ValueEnum};
 use libframe::catalog::Catalog;
 use libframe::decoder::Damage;
 use libframe::losses::LedgerReport;
-use libframe::tool::{self, Account, Ended, Sink, TextOut};
+use libframe::tool::{self, Account, Ended, Origin, Sink, TextOut};
 use libframe::wire::Record;
 
 use crate::damage::Damages;
@@ -37,7 +37,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Args {
-    /// Read these recordings instead of stdin
+    /// Read these recordings, of any format, instead of stdin
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -85,6 +85,10 @@ impl Sink for Inspect {
 
     fn files(args: &Args) -> Vec<PathBuf> {
         args.files.clone()
+    }
+
+    fn origin(args: &Args) -> Result<Origin> {
+        libframe_record::origin(args.files.clone())
     }
 
     #[inline]

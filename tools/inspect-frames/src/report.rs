@@ -99,8 +99,9 @@ impl Report {
         Report {
             session: format!("{:08x}", ended.session),
             uuid: known.then_some(session.uuid),
-            host: known.then_some(session.host),
-            start: known.then_some(session.start_realtime),
+            // Recordings in other formats may not say.
+            host: Some(session.host).filter(|host| known && !host.is_empty()),
+            start: Some(session.start_realtime).filter(|start| known && *start != 0),
             seconds,
             meta: session.meta,
             stages: session.stages,

@@ -354,6 +354,9 @@ fn add_stages(session: &SessionReport, page: &mut String) {
     if session.clock.readings > 0 {
         *page += &format!("<p>Wall clock: {}.</p>\n", wall_clock(&session.clock));
     }
+    for clock in &session.remote_clocks {
+        *page += &format!("<p>{}.</p>\n", escape(&clock.words()));
+    }
     if !session.hops.is_empty() {
         *page += "<div class=\"charts\">\n";
         let caption = "From capture through the stages: usual time, and that of 99 %";

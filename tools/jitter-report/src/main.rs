@@ -12,6 +12,7 @@ mod intervals;
 mod limits;
 mod plot;
 mod recorded;
+mod remote_clock;
 mod report;
 mod rfc3550;
 mod rows;
@@ -33,8 +34,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use libframe::catalog::Catalog;
-use libframe::tool::{self, Account, Ended, Plan, Sink, TextOut};
+use libframe::tool::{self, Account, Ended, Origin, Plan, Sink, TextOut};
 use libframe::wire::{Kind, Record};
+use libframe_record::is_hdf5;
 
 use crate::limits::Limits;
 use crate::report::{Ending, FileReport, InputReport, SessionReport};
@@ -69,7 +71,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Args {
-    /// Report on these recordings, each by itself, instead of on stdin
+    /// Report on these recordings, of any format and each by itself, instead of on stdin
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -223,9 +225,17 @@ impl Sink for JitterReport {
         args.files.clone()
     }
 
+    fn origin_of(file: PathBuf) -> Result<Origin> {
+        match is_hdf5(&file) {
+            // Its columns are looked at, not its records.
+            true => Origin::files(vec![file]),
+            false => libframe_record::origin(vec![file]),
+        }
+    }
+
     fn begin(&mut self, file: Option<&Path>, account: &mut Account) -> Result<bool> {
         self.input = Input { file: file.map(Path::to_owned), ..Input::default() };
-        let Some(file) = file.filter(|file| libframe_record::is_hdf5(file)) else {
+        let Some(file) = file.filter(|file| is_hdf5(file)) else {
             return Ok(false);
         };
         for (view, ending) in recorded::read(file, self.args.exact_limit, account)? {

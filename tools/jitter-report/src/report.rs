@@ -15,6 +15,7 @@ use crate::figures::{
     BarsReport, BurstReport, IntervalReport, LongestReport, OverTimeReport,
 };
 use crate::limits::Limits;
+use crate::remote_clock::RemoteClockReport;
 use crate::session::SessionView;
 use crate::stream::{Place, StreamView};
 use crate::verdict::{self, Finding, Verdict};
@@ -65,6 +66,8 @@ pub(crate) struct SessionReport {
     /// Streams over those that are told of; their verdicts count.
     pub(crate) more_streams: u64,
     pub(crate) clock: WallClockReport,
+    /// Clocks of other hosts, by stream.
+    pub(crate) remote_clocks: Vec<RemoteClockReport>,
     pub(crate) hops: Vec<StageReport>,
     /// The way from capture through the stages.
     pub(crate) waterfall: Vec<Step>,
@@ -130,6 +133,10 @@ impl SessionReport {
         let streams: Vec<_> = streams
             .map(|(number, view)| StreamReport::new(*number, view, limits))
             .collect();
+        let remote_clocks = view.remote_clocks.iter().filter_map(|(number, clock)| {
+            clock.report(&view.streams.get(number)?.name(*number))
+        });
+        let remote_clocks = remote_clocks.collect();
         let session = view.session.unwrap_or_default();
         let hops = view.stages.reports();
         let ledgers = view.streams.iter().filter(|(number, _)| **number != 0);
@@ -156,6 +163,7 @@ impl SessionReport {
             streams,
             more_streams: 0,
             clock: WallClockReport::new(view.wall_clock),
+            remote_clocks,
             waterfall: waterfall::steps(&hops),
             hops,
         };

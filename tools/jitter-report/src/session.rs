@@ -7,6 +7,7 @@ use libframe::schema::Stream;
 use libframe::stages::Stages;
 use libframe::wire::{Header, Kind};
 
+use crate::remote_clock::RemoteClock;
 use crate::stream::{Columns, StreamView};
 use crate::wall_clock::WallClock;
 
@@ -18,6 +19,8 @@ pub(crate) struct SessionView {
     pub(crate) streams: BTreeMap<u16, StreamView>,
     pub(crate) stages: Stages,
     pub(crate) wall_clock: WallClock,
+    /// The clock of each stream that has one of its own.
+    pub(crate) remote_clocks: BTreeMap<u16, RemoteClock>,
     pub(crate) events: u64,
     /// The stage that stopped without END, if one further up says so.
     pub(crate) broke_off: Option<String>,
@@ -34,6 +37,7 @@ impl SessionView {
             streams: BTreeMap::new(),
             stages: Stages::default(),
             wall_clock: WallClock::default(),
+            remote_clocks: BTreeMap::new(),
             events: 0,
             broke_off: None,
             exact_limit: exact_limit as usize,
@@ -87,6 +91,7 @@ impl SessionView {
                 if header.stream != 0 && reading.offset.is_some() {
                     let stream = self.streams.entry(header.stream).or_default();
                     stream.clock_offset = reading.offset;
+                    self.remote_clocks.entry(header.stream).or_default().take(&reading);
                 }
             }
             Kind::EVENT => self.events += 1,

@@ -97,6 +97,10 @@ fn write_session(
         writeln!(out, "\nand {}", plural(session.more_streams, "more stream"))?;
     }
     write_wall_clock(&session.clock, style, out)?;
+    for clock in &session.remote_clocks {
+        let lines = Style::fill(&clock.words(), style.width - 4);
+        writeln!(out, "\n{}", lines.join("\n    "))?;
+    }
     write_waterfall(&session.waterfall, style, out)?;
     write_hops(&session.hops, style, out)
 }

@@ -1,10 +1,11 @@
 //! Turn a damaged recording into a clean one, and report the damage.
 
 mod recorder;
+mod xdf;
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -18,7 +19,8 @@ use serde_json::{Value, json};
 
 const EXAMPLES: &str = "Examples:
   sim-src glove -n 500 --rate max --fault flip=1% | repair-frames > clean.frames
-  sim-src glove -n 500 --rate max | to-h5 session.h5; repair-frames session.h5";
+  sim-src glove -n 500 --rate max | to-h5 session.h5; repair-frames session.h5
+  sim-src glove -n 500 --rate max | to-xdf session.xdf; repair-frames session.xdf";
 
 /// Turn a damaged recording into a clean one, and report the damage.
 ///
@@ -27,11 +29,13 @@ const EXAMPLES: &str = "Examples:
 /// for each place.
 ///
 /// A recording of to-h5 that broke off is repaired where it is: what its journal has, which
-/// is all but the last moment, is brought to the file. Nothing then goes to stdout.
+/// is all but the last moment, is brought to the file. One in XDF, by whomever, gets the
+/// footers it lacks, and what was cut off at its end goes to FILE.tail. Nothing then goes to
+/// stdout.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Args {
-    /// Read this recording instead of stdin; one in HDF5 is repaired in place
+    /// Read this recording instead of stdin; one in HDF5 or XDF is repaired in place
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 
@@ -50,13 +54,31 @@ enum Report {
     File(PathBuf, BufWriter<File>),
 }
 
+/// A recording that is repaired in place.
+enum Form {
+    Hdf5,
+    Xdf,
+}
+
+impl Form {
+    fn of(path: &Path) -> Option<Form> {
+        match (recorder::made(path), xdf::made(path)) {
+            (true, _) => Some(Form::Hdf5),
+            (false, true) => Some(Form::Xdf),
+            (false, false) => None,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     // Which of the two it is shows before the arguments are parsed, since the options that
     // both take are parsed for a role.
     let mut words = std::env::args_os().skip(1);
-    match words.any(|word| recorder::made(word.as_ref())) {
-        true => tool::command(recorder::hand_over),
-        false => tool::filter::<Repair>(),
+    let file = words.find_map(|word| Form::of(word.as_ref()));
+    match file {
+        Some(Form::Hdf5) => tool::command(recorder::hand_over),
+        Some(Form::Xdf) => tool::command(xdf::mend),
+        None => tool::filter::<Repair>(),
     }
 }
 

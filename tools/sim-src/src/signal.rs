@@ -195,6 +195,10 @@ fn glove(base: Stream) -> Stream {
             field("pressure", Dtype::U8, 0, 256),
             field("quaternion", Dtype::F32, 256, 4),
         ],
+        // As a captured one has it, but for its source id.
+        meta: [("lsl.name", "JQGlove"), ("lsl.type", "Pressure")]
+            .map(|(key, text)| (key.into(), text.into()))
+            .into(),
         ..base
     }
 }

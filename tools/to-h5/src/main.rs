@@ -1,7 +1,5 @@
 //! Record to HDF5, so that no crash loses what was recorded.
 
-mod file_name;
-mod limit;
 mod repair;
 
 use std::collections::VecDeque;
@@ -14,17 +12,18 @@ use clap::{Parser, ValueEnum};
 use libframe::catalog::Catalog;
 use libframe::clock::Clock;
 use libframe::payload::{Payload as _, Session, Stats};
-use libframe::tool::{self, Account, Ended, Flow, Need, Plan, Sink, Voice};
+use libframe::tool::{
+    self, Account, Ended, FileName, Flow, Need, Origin, Plan, Rotate, Sink, Voice,
+    check_space,
+};
 use libframe::wire::{Header, Kind, Record};
 use libframe_record::{Compress, Fsync, Options, Recorder, broken_off};
-
-use crate::file_name::FileName;
-use crate::limit::{Rotate, free_space};
 
 const EXAMPLES: &str = "Examples:
   sim-src glove -n 500 --rate max | to-h5 session.h5
   sim-src glove camera --duration 1s | to-h5 'session_%Y-%m-%d_%H-%M-%S.h5' --rotate 1h
-  sim-src glove --event hit/1s --duration 3s | clip-frames --on hit | to-h5 'clip_%03c.h5'";
+  sim-src glove --event hit/1s --duration 3s | clip-frames --on hit | to-h5 'clip_%03c.h5'
+  sim-src glove -n 500 --rate max | to-xdf a.xdf; to-h5 a.h5 --from a.xdf";
 
 /// Bytes beside a sample: its two times and its number.
 const COLUMNS: f64 = 24.0;
@@ -46,6 +45,10 @@ struct Args {
     /// '%03c' the number of the clip (see clip-frames), each of which has a file then
     #[arg(value_name = "FILE")]
     file: PathBuf,
+
+    /// Record what is in this recording, of any format, instead of stdin; may be repeated
+    #[arg(long, value_name = "FILE")]
+    from: Vec<PathBuf>,
 
     /// Write over a file of this name
     #[arg(long)]
@@ -139,6 +142,14 @@ impl Sink for ToH5 {
         Ok(())
     }
 
+    fn files(args: &Args) -> Vec<PathBuf> {
+        args.from.clone()
+    }
+
+    fn origin(args: &Args) -> Result<Origin> {
+        libframe_record::origin(args.from.clone())
+    }
+
     fn open(args: Args) -> Result<ToH5> {
         let fsync = match args.fsync {
             When::None => Fsync::None,
@@ -211,7 +222,7 @@ impl Sink for ToH5 {
         self.next_commit = now.saturating_add(self.flush.max(1));
         self.recorder()?.commit()?;
         let path = self.recorder()?.path().to_owned();
-        if let Err(err) = self.check_space(&path) {
+        if let Err(err) = check_space(&path, self.min_free) {
             self.complete("disk nearly full")?;
             return Err(err);
         }
@@ -275,7 +286,7 @@ impl ToH5 {
 
     /// Begins a file, the first or that of a clip.
     fn begin(&mut self, path: &Path) -> Result<()> {
-        self.check_space(path)?;
+        check_space(path, self.min_free)?;
         self.recorder = Some(Recorder::create(path, self.options, self.force)?);
         let now = self.clock.now();
         (self.begun, self.next_commit) = (now, now.saturating_add(self.flush));
@@ -322,7 +333,7 @@ impl ToH5 {
             return Ok(());
         }
         self.wait_for(0)?;
-        let path = self.name.next()?;
+        let path = self.name.following()?;
         let options = self.options;
         let next = self.recorder()?.next(&path, options)?;
         let Some(old) = self.recorder.replace(next) else { return Ok(()) };
@@ -338,19 +349,6 @@ impl ToH5 {
                 Some(Ok(result)) => result?,
                 None => {}
             }
-        }
-        Ok(())
-    }
-
-    fn check_space(&self, path: &Path) -> Result<()> {
-        let Some(wanted) = self.min_free else { return Ok(()) };
-        let free = free_space(path)?;
-        if free < wanted {
-            bail!(
-                "{}: {free} bytes are free on its disk, and --min-free is {wanted}; \
-                 recording stopped, and what was accepted is in the file",
-                path.display()
-            );
         }
         Ok(())
     }

@@ -11,10 +11,11 @@ use libframe::decoder::Item;
 use libframe::wire::Record;
 
 use super::dataset::Rows;
-use super::frames::FrameReader;
+use super::frames::{FrameReader, enter};
 use super::h5::{I8, numbers, row_count};
 use crate::layout::stream;
 use crate::recording::{Block, StreamInfo};
+use crate::xdf::{self, Xdf};
 
 /// Rows in a block, about.
 const BLOCK: usize = 64 << 10;
@@ -29,7 +30,17 @@ pub struct Columns {
 
 enum Source {
     Groups(VecDeque<Part>),
-    Frames { reader: Box<FrameReader>, key: (usize, u16), fixed: bool },
+    Frames {
+        reader: Box<FrameReader>,
+        key: (usize, u16),
+        fixed: bool,
+    },
+    Xdf {
+        play: Box<xdf::Play>,
+        sessions: Vec<(u32, bool)>,
+        key: (usize, u16),
+        fixed: bool,
+    },
 }
 
 /// The columns of one group.
@@ -54,6 +65,13 @@ impl Columns {
         Ok(Columns::new(Source::Frames { reader, key, fixed }))
     }
 
+    pub(crate) fn of_xdf(xdf: &Xdf, stream: &StreamInfo) -> Result<Columns> {
+        let fixed = stream.description.sample_size().is_some();
+        let play = Box::new(xdf.play()?);
+        let (sessions, key) = (Vec::new(), (stream.session, stream.number));
+        Ok(Columns::new(Source::Xdf { play, sessions, key, fixed }))
+    }
+
     fn new(source: Source) -> Columns {
         let (time, seq, device_time) = (Vec::new(), Vec::new(), Vec::new());
         Columns { source, time, seq, device_time }
@@ -67,6 +85,7 @@ impl Columns {
         match self.source {
             Source::Groups(_) => self.fill_from_groups()?,
             Source::Frames { .. } => self.fill_from_frames()?,
+            Source::Xdf { .. } => self.fill_from_xdf()?,
         }
         if self.time.is_empty() {
             return Ok(None);
@@ -114,14 +133,27 @@ impl Columns {
             if !record.header.kind.has_samples() || of(&record) != key {
                 continue;
             }
-            let Ok(samples) = Samples::parse(&record, fixed) else { continue };
-            for sample in samples.iter() {
-                if let Some(device_time) = sample.device_time {
-                    self.device_time.resize(self.time.len(), 0);
-                    self.device_time.push(device_time);
-                }
-                self.time.push(sample.time);
-                self.seq.push(sample.seq);
+            if let Ok(samples) = Samples::parse(&record, fixed) {
+                add(&samples, &mut self.time, &mut self.seq, &mut self.device_time);
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_from_xdf(&mut self) -> Result<()> {
+        while self.time.len() < BLOCK {
+            let Source::Xdf { play, sessions, key, fixed } = &mut self.source else {
+                break;
+            };
+            let Some(item) = play.read()? else { break };
+            let Item::Record(record) = item else { continue };
+            let header = record.header;
+            let session = enter(sessions, &header);
+            if header.kind.has_samples()
+                && (session, header.stream) == *key
+                && let Ok(samples) = Samples::parse(&record, *fixed)
+            {
+                add(&samples, &mut self.time, &mut self.seq, &mut self.device_time);
             }
         }
         Ok(())
@@ -143,6 +175,23 @@ impl Part {
             at: 0,
             rows: row_count(group),
         })
+    }
+}
+
+/// Adds the samples of a record.
+fn add(
+    samples: &Samples<'_>,
+    time: &mut Vec<i64>,
+    seq: &mut Vec<u64>,
+    device_time: &mut Vec<u64>,
+) {
+    for sample in samples.iter() {
+        if let Some(ticks) = sample.device_time {
+            device_time.resize(time.len(), 0);
+            device_time.push(ticks);
+        }
+        time.push(sample.time);
+        seq.push(sample.seq);
     }
 }
 

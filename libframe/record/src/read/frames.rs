@@ -12,9 +12,10 @@ use libframe::decoder::{Cause, Item, find_header};
 use libframe::io::RecordReader;
 use libframe::payload::{End, Payload as _, Session};
 use libframe::timeline::stream_offset;
-use libframe::wire::{HEADER_LEN, Header, Kind, MAX_PAYLOAD};
+use libframe::wire::{HEADER_LEN, Header, Kind, MAX_PAYLOAD, Record};
 
 use crate::recording::{SessionInfo, StreamInfo};
+use crate::xdf;
 
 /// Bytes looked through for a first record: the longest record, and a header behind it.
 const PATIENCE: u64 = MAX_PAYLOAD as u64 + (1 << 20);
@@ -35,6 +36,7 @@ pub(crate) struct FrameReader {
 }
 
 /// What a whole file of records holds.
+#[derive(Default)]
 pub(crate) struct Survey {
     pub(crate) sessions: Vec<SessionInfo>,
     pub(crate) streams: Vec<StreamInfo>,
@@ -120,7 +122,7 @@ impl FrameReader {
 }
 
 /// The place of a record's session.
-fn enter(sessions: &mut Vec<(u32, bool)>, header: &Header) -> usize {
+pub(crate) fn enter(sessions: &mut Vec<(u32, bool)>, header: &Header) -> usize {
     let known = sessions.iter().rposition(|(tag, _)| *tag == header.session);
     let again = |at: usize| sessions[at].1 && header.kind == Kind::SESSION;
     let at = match known {
@@ -137,16 +139,36 @@ fn enter(sessions: &mut Vec<(u32, bool)>, header: &Header) -> usize {
 /// Reads a file to its end and tells what is in it.
 pub(crate) fn survey(path: &Path) -> Result<Survey> {
     let mut reader = FrameReader::open(path)?;
-    let mut survey = Survey { sessions: Vec::new(), streams: Vec::new() };
-    let mut catalog = Catalog::default();
+    let (mut survey, mut catalog) = (Survey::default(), Catalog::default());
     while let Some((session, item)) = reader.read()? {
-        let Item::Record(record) = item else { continue };
-        let header = record.header;
-        while survey.sessions.len() <= session {
-            let (tag, session, end) = (header.session, Session::default(), None);
-            survey.sessions.push(SessionInfo { tag, session, end });
+        if let Item::Record(record) = item {
+            survey.take(session, &record, &mut catalog);
         }
-        let info = &mut survey.sessions[session];
+    }
+    Ok(survey)
+}
+
+/// What is in a file of another format.
+pub(crate) fn survey_of(play: &mut xdf::Play) -> Result<Survey> {
+    let (mut survey, mut catalog) = (Survey::default(), Catalog::default());
+    let mut sessions = Vec::new();
+    while let Some(item) = play.read()? {
+        if let Item::Record(record) = item {
+            let session = enter(&mut sessions, &record.header);
+            survey.take(session, &record, &mut catalog);
+        }
+    }
+    Ok(survey)
+}
+
+impl Survey {
+    fn take(&mut self, session: usize, record: &Record<'_>, catalog: &mut Catalog) {
+        let header = record.header;
+        while self.sessions.len() <= session {
+            let (tag, session, end) = (header.session, Session::default(), None);
+            self.sessions.push(SessionInfo { tag, session, end });
+        }
+        let info = &mut self.sessions[session];
         match header.kind {
             Kind::SESSION => {
                 if let Ok(session) = Session::from_bytes(record.payload) {
@@ -155,26 +177,23 @@ pub(crate) fn survey(path: &Path) -> Result<Survey> {
             }
             Kind::END => info.end = End::from_bytes(record.payload).ok(),
             Kind::CLOCK => {
-                if let Some(offset) = stream_offset(&record) {
-                    survey.stream(session, header.stream).clock_offset = offset;
+                if let Some(offset) = stream_offset(record) {
+                    self.stream(session, header.stream).clock_offset = offset;
                 }
             }
-            Kind::STREAM if catalog.learn(&record).unwrap_or(true) => {
-                if let Some(description) = catalog.of(&record) {
-                    let stream = survey.stream(session, header.stream);
+            Kind::STREAM if catalog.learn(record).unwrap_or(true) => {
+                if let Some(description) = catalog.of(record) {
+                    let stream = self.stream(session, header.stream);
                     stream.description = description.clone();
                 }
             }
             kind if kind.has_samples() => {
-                survey.stream(session, header.stream).rows += record.samples();
+                self.stream(session, header.stream).rows += record.samples();
             }
             _ => {}
         }
     }
-    Ok(survey)
-}
 
-impl Survey {
     fn stream(&mut self, session: usize, number: u16) -> &mut StreamInfo {
         let key = (session, number);
         let found = self.streams.binary_search_by_key(&key, |s| (s.session, s.number));

@@ -46,7 +46,7 @@ pub struct Plan {
     pub tool: String,
     /// What that is for.
     pub about: String,
-    /// What it is: a source, filter, sink, recorder, text, device or command.
+    /// What it is: a source, filter, sink, recorder, text, device, command or conductor.
     pub role: String,
     /// What would come in, and go out; none if that is not known.
     #[serde(rename = "in")]
@@ -259,7 +259,7 @@ fn overload(role: Role, common: &Common) -> (Option<u64>, String) {
             (queue, WAITS.into())
         }
         Role::Filter | Role::Sink | Role::TextSink => (None, WAITS.into()),
-        Role::Device | Role::Command => (None, String::new()),
+        Role::Device | Role::Command | Role::Conductor => (None, String::new()),
     }
 }
 
@@ -284,7 +284,7 @@ pub(super) fn write<A: Parser>(
     add: impl FnOnce(&A, &mut Plan) -> Result<()>,
 ) -> Result<u8> {
     let mut plans = match role {
-        Role::Source | Role::Device | Role::Command => Vec::new(),
+        Role::Source | Role::Device | Role::Command | Role::Conductor => Vec::new(),
         _ => before().context("stdin: plans of the stages before")?,
     };
     let input = plans.last().and_then(|plan: &Plan| plan.output.clone());

@@ -1,13 +1,14 @@
-//! When a file has enough, and when a disk has.
+//! When a recorder's file has enough, and when its disk has.
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use libframe::tool;
+use anyhow::{Context as _, Result, bail};
+
+use super::args::{parse_duration, parse_size};
 
 /// When a new file begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rotate {
+pub enum Rotate {
     /// After this time, ns.
     Time(i64),
     /// At this size, bytes.
@@ -15,9 +16,10 @@ pub(crate) enum Rotate {
 }
 
 impl Rotate {
-    pub(crate) fn parse(text: &str) -> Result<Rotate, String> {
-        let time = tool::parse_duration(text).map(Rotate::Time);
-        let limit = time.or_else(|_| tool::parse_size(text).map(Rotate::Size));
+    /// What a user wrote.
+    pub fn parse(text: &str) -> Result<Rotate, String> {
+        let time = parse_duration(text).map(Rotate::Time);
+        let limit = time.or_else(|_| parse_size(text).map(Rotate::Size));
         match limit {
             Ok(Rotate::Time(1..) | Rotate::Size(1..)) => limit,
             _ => Err(format!("{text:?} is no limit; say 1h, 30m, 10GiB")),
@@ -25,8 +27,22 @@ impl Rotate {
     }
 }
 
+/// Refuses to begin or go on with a file whose disk has less room than the user asked for.
+pub fn check_space(path: &Path, min_free: Option<u64>) -> Result<()> {
+    let Some(wanted) = min_free else { return Ok(()) };
+    let free = free_space(path)?;
+    if free < wanted {
+        bail!(
+            "{}: {free} bytes are free on its disk, and --min-free is {wanted}; \
+             recording stopped, and what was accepted is in the file",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
 /// Bytes that a user may still write beside this file.
-pub(crate) fn free_space(path: &Path) -> Result<u64> {
+fn free_space(path: &Path) -> Result<u64> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let stat = rustix::fs::statvfs(folder);

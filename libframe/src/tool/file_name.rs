@@ -1,4 +1,4 @@
-//! What the next file is called.
+//! What the next file of a recorder is called.
 
 use std::ffi::OsString;
 use std::fs;
@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use jiff::Zoned;
-use libframe::tool::Usage;
+
+use super::exit::Usage;
 
 /// A name, perhaps with the time in it.
 #[derive(Debug)]
-pub(crate) struct FileName {
+pub struct FileName {
     template: PathBuf,
     /// The clip that is recorded, where '%c' is its number.
     clip: Option<u64>,
@@ -19,7 +20,8 @@ pub(crate) struct FileName {
 }
 
 impl FileName {
-    pub(crate) fn new(template: PathBuf) -> Result<FileName> {
+    /// The name as the user wrote it.
+    pub fn new(template: PathBuf) -> Result<FileName> {
         match template.file_name() {
             Some(_) if !template.is_dir() => {
                 Ok(FileName { template, clip: None, last: None })
@@ -35,24 +37,24 @@ impl FileName {
     }
 
     /// Whether each clip has a file of its own.
-    pub(crate) fn is_per_clip(&self) -> bool {
+    pub fn is_per_clip(&self) -> bool {
         let text = self.template.to_str().unwrap_or_default();
         with_number(text, 0) != text
     }
 
     /// Where the files are.
-    pub(crate) fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         self.template.parent().unwrap_or(Path::new(""))
     }
 
     /// The file of a clip, whether there is one of this name or not.
-    pub(crate) fn of_clip(&mut self, clip: u64) -> Result<PathBuf> {
+    pub fn of_clip(&mut self, clip: u64) -> Result<PathBuf> {
         self.clip = Some(clip);
         self.first()
     }
 
     /// What to do about a session that is no clip.
-    pub(crate) fn no_clip(&self) -> anyhow::Error {
+    pub fn no_clip(&self) -> anyhow::Error {
         let name = self.template.display();
         Usage(format!(
             "{name}: this session is no clip, and %c is the number of one; put \
@@ -62,14 +64,14 @@ impl FileName {
     }
 
     /// The first file, whether there is one of this name or not.
-    pub(crate) fn first(&mut self) -> Result<PathBuf> {
+    pub fn first(&mut self) -> Result<PathBuf> {
         let name = self.expand(&Zoned::now())?;
         self.last = Some((name.clone(), 0));
         Ok(name)
     }
 
     /// The next file, of a name that no file has.
-    pub(crate) fn next(&mut self) -> Result<PathBuf> {
+    pub fn following(&mut self) -> Result<PathBuf> {
         let name = self.expand(&Zoned::now())?;
         let from = match &self.last {
             Some((last, number)) if *last == name => number + 1,
