@@ -208,7 +208,6 @@ fn options_are_spelled_alike_in_all_tools() {
         "--linger",
         "--list",
         "--low",
-        "--lsl-lib",
         "--map",
         "--may",
         "--markers",

@@ -139,10 +139,6 @@ struct Args {
     /// A branch that may fall behind, or die; may be repeated
     #[arg(long = "may", value_name = "COMMAND")]
     mays: Vec<String>,
-
-    /// Use this liblsl [default: PYLSL_LIB, the system's, or one that came with pylsl]
-    #[arg(long, value_name = "FILE")]
-    lsl_lib: Option<PathBuf>,
 }
 
 impl Args {

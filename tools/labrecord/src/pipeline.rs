@@ -40,8 +40,6 @@ impl Pipeline {
     /// A look for the streams that there are.
     pub(crate) fn list(&self) -> String {
         let mut line = self.begin("lsl-src", "exec ");
-        let wanted = |word: &&String| word.starts_with("--lsl-lib");
-        self.for_source.iter().filter(wanted).for_each(|word| push(&mut line, word));
         line.push_str(" --list --format json --");
         self.predicates.iter().for_each(|query| push(&mut line, query));
         line

@@ -61,12 +61,11 @@ pub(crate) fn study(args: &Args, config: &Config) -> Result<Study> {
 
 /// The tools' command lines, as far as all recordings share them.
 pub(crate) fn pipeline(args: &Args, config: &Config) -> Pipeline {
-    let lsl_lib = args.lsl_lib.iter().map(|path| format!("--lsl-lib={}", path.display()));
     Pipeline {
         predicates: Vec::new(),
         required: [&args.required[..], &config.required[..]].concat(),
         wait: args.wait,
-        for_source: lsl_lib.collect(),
+        for_source: Vec::new(),
         for_all: Vec::new(),
         options: args.options.clone(),
         mays: args.mays.clone(),

@@ -11,7 +11,6 @@ mod scout;
 mod timing;
 mod track;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -92,10 +91,6 @@ struct Args {
     #[arg(long, value_name = "TIME", default_value = "6m",
           value_parser = tool::parse_duration)]
     buffer: i64,
-
-    /// Not needed: this tool speaks to outlets itself. Here for who gives all tools the same
-    #[arg(long, value_name = "FILE", hide = true)]
-    lsl_lib: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
