@@ -1,6 +1,6 @@
 """to-lsl against an outlet in C and against pylsl's, over the same liblsl, in turns.
 
-    lsl.py TOOLS LSL [--live SECONDS] [--wide SECONDS] [--samples N] [--consumers N]
+    lsl.py TOOLS LSL [--live SECONDS] [--floor SECONDS] [--wide SECONDS] [--samples N] [--consumers N]
 
 TOOLS is the folder of the tools, LSL is bench/lsl.c compiled. First 161 channels at 200 Hz to
 three consumers: what is lost, how far time stamps are from the capture times in the records,
@@ -164,7 +164,7 @@ def captured(path):
     return [int(time) / 1e9 for time in times]
 
 
-def live(tools, lsl, folder, seconds, consumers):
+def live(tools, lsl, folder, seconds, floor_seconds, consumers):
     samples = int(200 * seconds)
     print(f"161 x float32 at 200 Hz for {seconds} s to {consumers} consumers")
     told, kept, ours = to_lsl_live(tools, folder, 161, 200, seconds, consumers)
@@ -172,7 +172,8 @@ def live(tools, lsl, folder, seconds, consumers):
     times = captured(kept)
     off = max(abs(a - b) for one in told for a, b in zip(one["stamps"], times))
     print(f"  {'':<12} stamps are at most {1e6 * off:.3f} us from the capture times")
-    outlet = subprocess.Popen([lsl, "live", "c", "161", "200", str(seconds)],
+    samples = int(200 * floor_seconds)
+    outlet = subprocess.Popen([lsl, "live", "c", "161", "200", str(floor_seconds)],
                               stdout=subprocess.PIPE, text=True)
     told = heard([python("receive", "c", 2) for _ in range(consumers)])
     theirs = float(outlet.communicate()[0])
@@ -227,6 +228,7 @@ def main():
     parser.add_argument("tools")
     parser.add_argument("lsl")
     parser.add_argument("--live", type=float, default=20)
+    parser.add_argument("--floor", type=float, help="seconds for the peers of --live")
     parser.add_argument("--wide", type=float, default=10)
     parser.add_argument("--samples", type=int, default=200_000)
     parser.add_argument("--consumers", type=int, default=3)
@@ -237,7 +239,7 @@ def main():
         os.environ["LSLAPICFG"] = config
         library = pathlib.Path(sys.prefix).glob("lib/python3*/site-packages/pylsl/lib/liblsl.so.2")
         os.environ["PYLSL_LIB"] = str(next(library))
-        live(args.tools, args.lsl, folder, args.live, args.consumers)
+        live(args.tools, args.lsl, folder, args.live, args.floor or args.live, args.consumers)
         wide(args.tools, folder, args.wide)
         fast(args.tools, args.lsl, folder, args.samples)
 
