@@ -42,7 +42,7 @@ const EXAMPLES: &str = "Examples:
 ///
 /// With --control it waits for LabRecorder's commands instead, one in a line: select all,
 /// select none, start, stop, update, filename {participant:P002}{task:rest}; and for select
-/// NAME, deselect NAME, status (a line of JSON) and quit. It answers 'OK …' when something
+/// NAME, deselect NAME, status (a line of JSON) and quit. It answers 'OK ...' when something
 /// is done, or 'ERROR what; remedy'.
 ///
 /// It starts lsl-src, fan-out, and to-xdf or to-h5 or both. If a recorder fails the other
