@@ -311,7 +311,7 @@ fn what_is_in_the_way_is_named_and_kept() {
     let run = pipe("sim-device glove --replay /no/such.bin").run();
     run.expect(&[1]).expect_stderr(0, "sim-device: /no/such.bin: No such file");
     for (wrong, hint) in [
-        ("--rate fast", "say 217"),
+        ("--rate fast", "say 1kHz"),
         ("--sleep 5s", "5s/60s"),
         ("--side back", "left-foot"),
         ("--replay x --rate 100", "cannot be used with"),

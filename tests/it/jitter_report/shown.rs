@@ -3,6 +3,8 @@
 use std::fs;
 
 use framepipe_tests::{pipe, root};
+use libframe::payload::{ClockReading, Payload as _};
+use libframe::wire::Kind;
 use serde_json::Value;
 
 use super::recorded::{Desk, MS, Recorded, SECOND, START};
@@ -104,6 +106,20 @@ fn a_live_stream_is_reported_when_it_ends() {
     assert!(text.starts_with("stdin: GOOD") && text.contains("sim-src"), "{text}");
 }
 
+/// A stream whose clock was compared with that of the session.
+fn of_another_host() -> Vec<u8> {
+    let mut recorded = Recorded::new().stream(1, "far", None);
+    let reading = ClockReading {
+        monotonic: START,
+        remote: "rig".into(),
+        offset: Some(7 * SECOND),
+        round_trip: Some(9),
+        ..ClockReading::default()
+    };
+    recorded.record(Kind::CLOCK, 0, 1, 0, START, &reading.to_bytes());
+    recorded.end()
+}
+
 #[test]
 fn every_key_is_in_the_manual() {
     fn keys(value: &Value, all: &mut std::collections::BTreeSet<String>) {
@@ -119,6 +135,7 @@ fn every_key_is_in_the_manual() {
     let mut recording =
         pipe("sim-src glove -n 99 --rate max --fault gap=9%").run().stdout;
     recording.extend(drifting());
+    recording.extend(of_another_host());
     let mut all = std::collections::BTreeSet::new();
     keys(&report("", recording).json(), &mut all);
     let page = fs::read_to_string(root().join("man/framepipe-report.5")).unwrap();

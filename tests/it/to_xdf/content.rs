@@ -198,7 +198,7 @@ fn every_stream_of_the_shortest_recording_has_a_clock_offset_and_a_footer() {
     let names: Vec<_> =
         streams.iter().map(|stream| stream["name"].as_str().unwrap()).collect();
     for name in
-        ["framepipe", "glove", "control", "control.device_time", "sine", "Markers"]
+        ["framepipe", "JQGlove", "control", "control.device_time", "sine", "Markers"]
     {
         assert!(names.contains(&name), "{name} of {names:?}");
     }

@@ -216,7 +216,8 @@ fn what_cannot_be_is_explained() {
     for (wrong, hint) in [
         ("--channels 5-3", "4,6,8-15"),
         ("--block 0", "100-1000"),
-        ("--rate 0", "30000"),
+        ("--rate 0", "say 1kHz"),
+        ("--rate 2MHz", "from 1 to 1000000"),
         ("--speed fast", "or max"),
         ("--restart 5s", "5s/60s"),
         ("--stream A:size=3", "channels=, rate="),
