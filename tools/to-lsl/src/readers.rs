@@ -171,7 +171,7 @@ impl Readers {
             }
             let is_over = all || [until, courteous].iter().flatten().any(|t| now >= *t);
             // Who is asked to stop takes what still comes, for whoever is there.
-            if is_over || stop.wait(None, Some(now + LOOK / 25))? == Wake::Stop {
+            if is_over || stop.wait(None, Some(now + LOOK / 10))? == Wake::Stop {
                 break;
             }
         }
