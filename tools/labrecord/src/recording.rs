@@ -235,9 +235,11 @@ impl Recording {
             self.last_words = Some(line["lsl-src: ".len()..].into());
         }
         let mut notices: Vec<_> = lines.into_iter().map(Notice::Passed).collect();
+        let mut is_early = false;
         for (form, status) in ends {
             self.ends.push((form, status));
             if let Some(told) = self.end_of_recorder(form, status, is_relayed) {
+                is_early = true;
                 notices.push(Notice::Own(told));
                 self.failures.push(format!(
                     "{} ended too early, {}",
@@ -247,7 +249,7 @@ impl Recording {
             }
         }
         let all = self.ends.len() == self.names.files.len();
-        if all && !is_relayed && self.stopped.is_none() {
+        if all && is_early && self.stopped.is_none() {
             notices.push(Notice::Own("no recorder is left; the recording ends".into()));
             self.stop();
         }
